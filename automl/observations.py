@@ -1,0 +1,137 @@
+"""Candidate, Evaluation and Observations: what is proposed, what a training was worth, and what surrogates learn from.
+
+Values here are always losses: smaller is better. `studies.history` turns the sign of objectives that are maximised.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from types import MappingProxyType
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from automl.parameters import Value
+from kernels.architecture import Architecture
+
+Status = Literal["complete", "pruned", "failed"]
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """What a trial evaluates: a network architecture, its hyperparameters, or both.
+
+    Args:
+        architecture: The layer graph, in canonical order where a space made it; None in a space of hyperparameters alone.
+        hyperparameters: Values by name; copied, and read-only from then on.
+    """
+
+    architecture: Architecture | None
+    hyperparameters: Mapping[str, Value] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "hyperparameters", MappingProxyType(dict(self.hyperparameters)))
+
+    def __hash__(self) -> int:
+        return hash((self.architecture, tuple(sorted(self.hyperparameters.items()))))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (
+            Candidate,
+            (self.architecture, dict(self.hyperparameters)),
+        )  # mappingproxy itself cannot be sent to workers
+
+    @cached_property
+    def digest(self) -> str:
+        """Hexadecimal digest, equal for candidates whose graphs are isomorphic and whose hyperparameters are equal."""
+        graph = "" if self.architecture is None else self.architecture.digest
+        text = graph + json.dumps(dict(self.hyperparameters), sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()[:32]
+
+    def to_dict(self) -> dict[str, Any]:
+        """The candidate as JSON-ready fields."""
+        architecture = None if self.architecture is None else self.architecture.to_dict()
+        return {"architecture": architecture, "hyperparameters": dict(self.hyperparameters)}
+
+    @classmethod
+    def from_dict(cls, fields: Mapping[str, Any]) -> Candidate:
+        """The inverse of `to_dict`; raises ValueError where the architecture is no valid layer graph."""
+        architecture = fields["architecture"]
+        graph = None if architecture is None else Architecture.from_dict(architecture)
+        return cls(graph, fields["hyperparameters"])
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What one training of a candidate was worth.
+
+    Args:
+        status: "complete", "pruned" (stopped by the caller's report) or "failed" (diverged, out of memory, ...).
+        value: The task's metric at the best epoch, in the metric's own units and direction; NaN where the training failed.
+        metrics: Every metric of the task on the validation part at that epoch, by name.
+        curve: The task's metric on the validation part after every epoch.
+        best_epoch: Number of epochs after which `value` was reached, from 1; 0 where the training failed at once.
+        epochs: Epochs trained.
+        seconds: Wall time of the training.
+        n_parameters: Number of trained weights.
+        reason: One sentence that says why a training failed or was pruned; empty where it completed.
+    """
+
+    status: Status
+    value: float
+    metrics: Mapping[str, float]
+    curve: tuple[float, ...]
+    best_epoch: int
+    epochs: int
+    seconds: float
+    n_parameters: int
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class Observations:
+    """All that is known of a search so far: the data of every surrogate and proposer.
+
+    Args:
+        candidates: The n candidates whose values are known.
+        values: Their losses, an `n x m` array for m objectives, smaller is better, all finite.
+        pending: Candidates that are being evaluated elsewhere: a proposer must not propose them again.
+        failed: Candidates whose evaluation failed: infeasible, not to be proposed again.
+
+    Raises:
+        ValueError: If values are not finite or do not match the candidates.
+    """
+
+    candidates: tuple[Candidate, ...] = ()
+    values: NDArray[np.float64] = field(default_factory=lambda: np.empty((0, 1)))
+    pending: tuple[Candidate, ...] = ()
+    failed: tuple[Candidate, ...] = ()
+
+    def __post_init__(self) -> None:
+        values = np.asarray(self.values, dtype=np.float64)
+        values = values.reshape(len(self.candidates), -1) if values.size or values.ndim < 2 else values
+        if values.shape[0] != len(self.candidates):
+            raise ValueError(
+                f"got {values.shape[0]} rows of values for {len(self.candidates)} candidates; give one row a candidate."
+            )
+        if not np.isfinite(values).all():
+            raise ValueError(
+                "got values that are NaN or infinite, expected finite losses; list such candidates as failed."
+            )
+        values.setflags(write=False)
+        for name in ("candidates", "pending", "failed"):
+            object.__setattr__(self, name, tuple(getattr(self, name)))
+        object.__setattr__(self, "values", values)
+
+    def __len__(self) -> int:
+        return len(self.candidates)
+
+    @cached_property
+    def digests(self) -> frozenset[str]:
+        """Digests of every candidate seen, pending and failed ones included: what is not to be proposed again."""
+        return frozenset(candidate.digest for candidate in (*self.candidates, *self.pending, *self.failed))

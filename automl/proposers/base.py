@@ -1,0 +1,52 @@
+"""Proposer: what answers "which candidates next?" from observations alone.
+
+Proposers know no Optuna, no storage and no training; `studies.samplers` turns any of them into an Optuna sampler.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
+
+from automl.observations import Candidate, Observations
+from automl.spaces.base import Space
+
+
+@dataclass(frozen=True)
+class Proposal:
+    """A candidate and what people may want to know of how it came about.
+
+    Args:
+        candidate: What to evaluate next.
+        notes: JSON-ready facts such as the acquisition value, a fallback that was taken, or the model that was trusted;
+            `studies` stores them with the trial.
+    """
+
+    candidate: Candidate
+    notes: Mapping[str, Any] = field(default_factory=dict)
+
+
+@runtime_checkable
+class Proposer(Protocol):
+    """Proposes candidates of one space.
+
+    What must hold (`tests/contracts/proposer.py`):
+    - The answer depends on the observations and the generator alone: a fresh instance proposes the same. Caches are by content.
+    - No proposal repeats a candidate of the observations, pending and failed ones included, nor another of the same call, for as
+      long as the space has others.
+    - It works from zero observations on, with constant values, and with more failures than values.
+    """
+
+    @property
+    def space(self) -> Space:
+        """The space whose candidates it proposes."""
+
+    def propose(self, observations: Observations, n: int, generator: np.random.Generator) -> list[Proposal]:
+        """The `n` candidates to evaluate next, the most wanted first.
+
+        Raises:
+            ValueError: If `n` is below 1 or the observations have several objectives and the proposer takes one.
+        """

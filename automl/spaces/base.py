@@ -1,0 +1,93 @@
+"""Space: what may be searched, told once as a walk through its decisions.
+
+`build(choose)` walks the conditional structure of the space and asks `choose(name, parameter)` for every decision it meets. Sampling
+passes a random chooser, Optuna `trial.suggest_*`, decoding a look-up; so one story serves all, and the names and values of the
+decisions, in the order of the walk, are also the token sequence that `automl.surrogates.nao` learns to encode and decode.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from automl.observations import Candidate
+from automl.parameters import Parameter, Value
+
+Choose = Callable[[str, Parameter], Value]
+"""Answers a decision: given the parameter's name and range, a value within the range."""
+
+
+class Space(ABC):
+    """A search space of candidates.
+
+    What must hold (`tests/contracts/space.py`):
+    - Every assignment within the ranges that `build` asks for gives a valid candidate, its architecture in canonical order.
+    - `decode(encode(c)) == c` for every candidate that `sample` and `mutate` make.
+    - Every name that `build` can ever ask is a key of `parameters`, always with that same range.
+    - `from_dict(to_dict())` of `automl.spaces` gives an equal space.
+    """
+
+    @property
+    @abstractmethod
+    def parameters(self) -> Mapping[str, Parameter]:
+        """Every parameter that `build` can ever ask for, by name, in the order of the walk."""
+
+    @property
+    @abstractmethod
+    def hyperparameters(self) -> Mapping[str, Parameter]:
+        """Those of `parameters` that end up in `Candidate.hyperparameters`, by name."""
+
+    @abstractmethod
+    def build(self, choose: Choose) -> Candidate:
+        """Walks the decisions of the space, asks `choose` for each, and returns the candidate they make."""
+
+    @abstractmethod
+    def encode(self, candidate: Candidate) -> dict[str, Value]:
+        """The assignment from which `decode` makes `candidate`, in the order of the walk.
+
+        The layers of `candidate.architecture` may stand in any topological order; each order gives an equivalent assignment.
+
+        Raises:
+            ValueError: If the candidate lies outside the space.
+        """
+
+    @abstractmethod
+    def mutate(self, candidate: Candidate, generator: np.random.Generator) -> Candidate:
+        """A valid candidate one edit away from `candidate` and different from it (`candidate` itself where there is none)."""
+
+    @abstractmethod
+    def to_dict(self) -> dict[str, Any]:
+        """The space as JSON-ready fields, `type` among them, read back by `automl.spaces.from_dict`."""
+
+    @property
+    def candidates(self) -> Sequence[Candidate] | None:
+        """All candidates of a small finite space; None where they cannot be listed."""
+        return None
+
+    def decode(self, assignment: Mapping[str, Value]) -> Candidate:
+        """The candidate that an assignment of the parameters describes; names that the walk does not ask for are ignored.
+
+        Raises:
+            ValueError: If a value that the walk asks for is missing or out of range.
+        """
+
+        def look_up(name: str, parameter: Parameter) -> Value:
+            if name not in assignment:
+                raise ValueError(
+                    f"got no value for {name!r}, expected one in {parameter}; was it made in another space?"
+                )
+            value = assignment[name]
+            if not parameter.contains(value):
+                raise ValueError(
+                    f"got {name} = {value!r}, expected a value in {parameter}; was it made in another space?"
+                )
+            return value
+
+        return self.build(look_up)
+
+    def sample(self, generator: np.random.Generator) -> Candidate:
+        """A random candidate: every decision drawn uniformly on its parameter's scale, unless the space says otherwise."""
+        return self.build(lambda _, parameter: parameter.sample(generator))

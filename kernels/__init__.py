@@ -1,0 +1,1 @@
+"""How near two candidate networks are, and the covariances built on that: the lowest floor."""

@@ -1,0 +1,322 @@
+"""Architecture: the frozen, labelled layer graph that everything else speaks of.
+
+A neural network is a directed acyclic graph whose vertices are layers, each with a label ("conv3", "relu", "fc", ...), a number of units where its label
+has any, and, in convolutional networks, a stride (Kandasamy et al. 2018, NASBOT, section 2). The input layer is labelled "ip", the output layer "op".
+Layers are only names here: what a label computes is the business of `automl.network`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Literal
+
+INPUT = "ip"
+OUTPUT = "op"
+CONVOLUTIONS = ("conv3", "conv5", "conv7")
+RESIDUALS = ("res3", "res5", "res7")
+POOLS = ("max-pool", "avg-pool")
+RECTIFIERS = ("relu", "crelu", "leaky-relu", "softplus", "elu")
+SIGMOIDS = ("logistic", "tanh")
+DECISIONS = ("softmax", "linear")
+CNN_LABELS = frozenset({INPUT, OUTPUT, "fc", "softmax", *CONVOLUTIONS, *RESIDUALS, *POOLS})
+MLP_LABELS = frozenset({INPUT, OUTPUT, *RECTIFIERS, *SIGMOIDS, *DECISIONS})
+
+Family = Literal["mlp", "cnn", "graph"]
+Edge = tuple[int, int]
+
+# Graphs with more symmetric orders than this get a colour digest instead of an exact one (see `Architecture.digest`).
+_CANONICAL_SEARCH_LIMIT = 512
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """A layer graph: labels, units and strides by layer, and directed edges between layer indices.
+
+    Equality is that of the fields as given; `digest` is equal for isomorphic graphs, whatever the order of their layers.
+
+    Args:
+        labels: One label a layer; exactly one "ip" and one "op".
+        units: One entry a layer: a positive number of units (channels), or None where the layer has none of its own.
+        edges: Pairs (from, to) of layer indices; acyclic, and every layer lies on a path from "ip" to "op".
+        strides: One entry a layer (1, 2 or None), or None for a network without strides.
+
+    Raises:
+        ValueError: If the fields do not describe such a graph; the sentence says which layer or edge, and how to mend it.
+    """
+
+    labels: tuple[str, ...]
+    units: tuple[int | None, ...]
+    edges: tuple[Edge, ...]
+    strides: tuple[int | None, ...] | None = None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "labels", tuple(self.labels))
+        object.__setattr__(self, "units", tuple(None if u is None else int(u) for u in self.units))
+        object.__setattr__(self, "edges", tuple(sorted((int(u), int(v)) for u, v in self.edges)))
+        if self.strides is not None:
+            strides = tuple(None if s is None else int(s) for s in self.strides)
+            object.__setattr__(self, "strides", None if all(s is None for s in strides) else strides)
+        self._check_fields()
+        self._check_graph()
+
+    def _check_fields(self) -> None:
+        n = len(self.labels)
+        for name, values in (("units", self.units), ("strides", self.strides)):
+            if values is not None and len(values) != n:
+                raise ValueError(
+                    f"got {len(values)} {name} for {n} labels; give one entry a layer, None where a layer has none."
+                )
+        for label in (INPUT, OUTPUT):
+            if self.labels.count(label) != 1:
+                raise ValueError(
+                    f"got {self.labels.count(label)} layers labelled {label!r}, expected exactly one; "
+                    "give the network one input and one output layer."
+                )
+        for layer, units in enumerate(self.units):
+            if units is not None and units < 1:
+                raise ValueError(
+                    f"layer {layer} ({self.labels[layer]}) has {units} units, expected a positive number or None; raise it to 1 or more."
+                )
+        for layer, stride in enumerate(self.strides or ()):
+            if stride not in (None, 1, 2):
+                raise ValueError(
+                    f"layer {layer} ({self.labels[layer]}) has stride {stride}, expected 1, 2 or None; choose one of these."
+                )
+
+    def _check_graph(self) -> None:
+        n = len(self.labels)
+        for u, v in self.edges:
+            if not (0 <= u < n and 0 <= v < n):
+                raise ValueError(
+                    f"edge {(u, v)} names a layer that does not exist; expected indices from 0 to {n - 1}."
+                )
+        if len(set(self.edges)) != len(self.edges):
+            raise ValueError(
+                "got the same edge twice, expected each pair of layers at most once; drop the repeated edge."
+            )
+        if len(self.topological_order) != n:
+            raise ValueError("got a cycle among the edges, expected an acyclic graph; remove an edge that leads back.")
+        for layer in self.topological_order:
+            if layer != self.input and not self.parents[layer]:
+                raise ValueError(
+                    f"layer {layer} ({self.labels[layer]}) has no input, expected a path from 'ip' to it; add an edge that leads to it."
+                )
+            if layer != self.output and not self.children[layer]:
+                raise ValueError(
+                    f"layer {layer} ({self.labels[layer]}) leads nowhere, expected a path to 'op'; add an edge from it."
+                )
+        if self.parents[self.input] or self.children[self.output]:
+            raise ValueError(
+                "got an edge into 'ip' or out of 'op', expected 'ip' first and 'op' last; remove that edge."
+            )
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    @cached_property
+    def input(self) -> int:
+        """Index of the layer labelled "ip"."""
+        return self.labels.index(INPUT)
+
+    @cached_property
+    def output(self) -> int:
+        """Index of the layer labelled "op"."""
+        return self.labels.index(OUTPUT)
+
+    @cached_property
+    def parents(self) -> tuple[tuple[int, ...], ...]:
+        """For each layer, the layers it reads from, in increasing order."""
+        return _adjacency(len(self.labels), ((v, u) for u, v in self.edges))
+
+    @cached_property
+    def children(self) -> tuple[tuple[int, ...], ...]:
+        """For each layer, the layers that read from it, in increasing order."""
+        return _adjacency(len(self.labels), self.edges)
+
+    @cached_property
+    def topological_order(self) -> tuple[int, ...]:
+        """Layer indices, every layer after all of its parents (Kahn's algorithm, first in first out)."""
+        waiting = [len(parents) for parents in self.parents]
+        order = [layer for layer, count in enumerate(waiting) if count == 0]
+        for layer in order:
+            for child in self.children[layer]:
+                waiting[child] -= 1
+                if waiting[child] == 0:
+                    order.append(child)
+        return tuple(order)
+
+    @cached_property
+    def family(self) -> Family:
+        """ "mlp" or "cnn" where all labels are NASBOT's for that family, else "graph" (cells and the user's own labels)."""
+        labels = set(self.labels)
+        if labels <= MLP_LABELS:
+            return "mlp"
+        return "cnn" if labels <= CNN_LABELS else "graph"
+
+    @cached_property
+    def depth(self) -> int:
+        """Number of edges on the longest path from "ip" to "op"."""
+        return self._depths[self.output]
+
+    @cached_property
+    def _depths(self) -> tuple[int, ...]:
+        depths = [0] * len(self.labels)
+        for layer in self.topological_order:
+            depths[layer] = max((depths[parent] + 1 for parent in self.parents[layer]), default=0)
+        return tuple(depths)
+
+    @cached_property
+    def digest(self) -> str:
+        """Hexadecimal digest, equal for isomorphic graphs and, but for graphs of extreme symmetry, different for all others.
+
+        The exact canonical order is found by colour refinement with individualisation; a graph whose symmetries would need more
+        than a few hundred trials gets the digest of its stable colours, which is as invariant but may be shared by distinct graphs.
+        """
+        form = self._canonical_form
+        return hashlib.sha256(repr(form).encode()).hexdigest()[:32]
+
+    def canonical(self) -> Architecture:
+        """The same graph with its layers in canonical topological order: equal for isomorphic graphs, "ip" first and "op" last."""
+        return self.permuted(self._canonical_search[0])
+
+    def permuted(self, order: Sequence[int]) -> Architecture:
+        """The same graph with layer `order[i]` at index i.
+
+        Raises:
+            ValueError: If `order` is not a permutation of the layer indices.
+        """
+        if sorted(order) != list(range(len(self))):
+            raise ValueError(
+                f"got the order {list(order)}, expected each index from 0 to {len(self) - 1} once; pass a permutation."
+            )
+        position = {layer: i for i, layer in enumerate(order)}
+        return Architecture(
+            labels=tuple(self.labels[layer] for layer in order),
+            units=tuple(self.units[layer] for layer in order),
+            edges=tuple((position[u], position[v]) for u, v in self.edges),
+            strides=None if self.strides is None else tuple(self.strides[layer] for layer in order),
+        )
+
+    @cached_property
+    def _layer_keys(self) -> tuple[tuple[int, str, int, int], ...]:
+        strides = self.strides or (None,) * len(self)
+        return tuple(
+            (depth, label, units or 0, stride or 0)
+            for depth, label, units, stride in zip(self._depths, self.labels, self.units, strides, strict=True)
+        )
+
+    @cached_property
+    def _canonical_search(self) -> tuple[tuple[int, ...], tuple[Edge, ...], bool]:
+        """The canonical order, its edges, and whether the search was complete (then the order is the same for isomorphic graphs)."""
+        best: tuple[tuple[Edge, ...], tuple[int, ...]] | None = None
+        stack = [_refine(_ranks(self._layer_keys), self.parents, self.children)]
+        leaves = 0
+        while stack and leaves < _CANONICAL_SEARCH_LIMIT:
+            colours = stack.pop()
+            tied = _smallest_tied_class(colours)
+            if not tied:
+                leaves += 1
+                edges = tuple(sorted((colours[u], colours[v]) for u, v in self.edges))
+                order = tuple(sorted(range(len(self)), key=colours.__getitem__))
+                best = min(best, (edges, order)) if best else (edges, order)
+                continue
+            twins: set[tuple[tuple[int, ...], tuple[int, ...]]] = set()
+            for layer in tied:
+                neighbourhood = (self.parents[layer], self.children[layer])
+                if neighbourhood in twins:
+                    continue  # Exchanging two layers with the same neighbours changes nothing: one of them stands for both.
+                twins.add(neighbourhood)
+                keys = [(colour, 0 if other == layer else 1) for other, colour in enumerate(colours)]
+                stack.append(_refine(_ranks(keys), self.parents, self.children))
+        assert best is not None, "the search reaches a leaf before its limit, since each step splits a class"
+        return best[1], best[0], not stack
+
+    @cached_property
+    def _canonical_form(self) -> tuple[object, ...]:
+        order, edges, complete = self._canonical_search
+        if complete:
+            return (tuple(self._layer_keys[layer] for layer in order), edges)
+        colours = _refine(_ranks(self._layer_keys), self.parents, self.children)
+        return (
+            tuple(sorted(zip(colours, self._layer_keys, strict=True))),
+            tuple(sorted((colours[u], colours[v]) for u, v in self.edges)),
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """The fields as JSON-ready lists; `strides` only where the network has any."""
+        fields: dict[str, Any] = {
+            "labels": list(self.labels),
+            "units": list(self.units),
+            "edges": [list(edge) for edge in self.edges],
+        }
+        if self.strides is not None:
+            fields["strides"] = list(self.strides)
+        return fields
+
+    @classmethod
+    def from_dict(cls, fields: Mapping[str, Any]) -> Architecture:
+        """The inverse of `to_dict`.
+
+        Raises:
+            ValueError: If a field is missing or does not describe a layer graph.
+        """
+        missing = [name for name in ("labels", "units", "edges") if name not in fields]
+        if missing:
+            raise ValueError(
+                f"got an architecture without {', '.join(missing)}; expected the fields that Architecture.to_dict writes."
+            )
+        edges = tuple((int(u), int(v)) for u, v in fields["edges"])
+        strides = fields.get("strides")
+        return cls(tuple(fields["labels"]), tuple(fields["units"]), edges, None if strides is None else tuple(strides))
+
+    def to_json(self) -> str:
+        """`to_dict` as one line of JSON."""
+        return json.dumps(self.to_dict(), separators=(",", ":"))
+
+    @classmethod
+    def from_json(cls, text: str) -> Architecture:
+        """The inverse of `to_json`; raises ValueError as `from_dict` does."""
+        return cls.from_dict(json.loads(text))
+
+
+def _adjacency(n: int, edges: Iterable[Edge]) -> tuple[tuple[int, ...], ...]:
+    neighbours: list[list[int]] = [[] for _ in range(n)]
+    for u, v in edges:
+        neighbours[u].append(v)
+    return tuple(tuple(sorted(layers)) for layers in neighbours)
+
+
+def _ranks(keys: Sequence[Any]) -> list[int]:
+    """Each key replaced by the number of keys smaller than it, so that a class of n equal keys leaves room to be split."""
+    first: dict[Any, int] = {}
+    for position, key in enumerate(sorted(keys)):
+        first.setdefault(key, position)
+    return [first[key] for key in keys]
+
+
+def _refine(colours: list[int], parents: Sequence[Sequence[int]], children: Sequence[Sequence[int]]) -> list[int]:
+    """Splits classes by the colours of parents and children until none splits (one-dimensional Weisfeiler-Lehman, directed).
+
+    Ranks of (own colour, ...) keep the order of the classes, so colours stay sorted by depth: they end as a topological order.
+    """
+    while True:
+        keys = [
+            (colour, sorted(colours[p] for p in parents[layer]), sorted(colours[c] for c in children[layer]))
+            for layer, colour in enumerate(colours)
+        ]
+        refined = _ranks([(own, tuple(above), tuple(below)) for own, above, below in keys])
+        if refined == colours:
+            return refined
+        colours = refined
+
+
+def _smallest_tied_class(colours: Sequence[int]) -> list[int]:
+    classes: dict[int, list[int]] = {}
+    for layer, colour in enumerate(colours):
+        classes.setdefault(colour, []).append(layer)
+    tied = [colour for colour, layers in classes.items() if len(layers) > 1]
+    return classes[min(tied)] if tied else []

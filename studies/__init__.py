@@ -1,0 +1,1 @@
+"""Where trials live: Optuna studies, storage, workers, dashboard and command line. The top floor."""
