@@ -27,7 +27,8 @@ class Candidate:
     """What a trial evaluates: a network architecture, its hyperparameters, or both.
 
     Args:
-        architecture: The layer graph, in canonical order where a space made it; None in a space of hyperparameters alone.
+        architecture: The layer graph, in canonical order where a space made it; None in a space of hyperparameters
+            alone.
         hyperparameters: Values by name; copied, and read-only from then on.
     """
 
@@ -72,7 +73,8 @@ class Evaluation:
 
     Args:
         status: "complete", "pruned" (stopped by the caller's report) or "failed" (diverged, out of memory, ...).
-        value: The task's metric at the best epoch, in the metric's own units and direction; NaN where the training failed.
+        value: The task's metric at the best epoch, in the metric's own units and direction; NaN where the training
+            failed.
         metrics: Every metric of the task on the validation part at that epoch, by name.
         curve: The task's metric on the validation part after every epoch.
         best_epoch: Number of epochs after which `value` was reached, from 1; 0 where the training failed at once.

@@ -1,6 +1,7 @@
 """One parameter of a search space: a range of floats, a range of integers, or a set of choices.
 
-The names and meanings are those of Optuna's distributions, which `studies.distributions` maps one to one; this module knows no Optuna.
+The names and meanings are those of Optuna's distributions, which `studies.distributions` maps one to one; this module
+knows no Optuna.
 """
 
 from __future__ import annotations
@@ -60,7 +61,7 @@ class Int:
         _check_range(self.low, self.high, self.log)
 
     def sample(self, generator: np.random.Generator) -> int:
-        """A draw: uniform over the integers, or over the logarithmic scale, where each integer owns the half-unit around it."""
+        """A draw, uniform on the parameter's scale; on a logarithmic one each integer owns the half-unit around it."""
         if not self.log:
             return int(generator.integers(self.low, self.high + 1))
         edges = math.log(self.low - 0.5), math.log(self.high + 0.5)
@@ -132,7 +133,7 @@ def parameter_from_dict(fields: Mapping[str, Any]) -> Parameter:
     if kind == "categorical":
         return Categorical(tuple(fields["choices"]))
     raise ValueError(
-        f"got a parameter of type {kind!r}, expected 'float', 'int' or 'categorical'; was it written by a newer version?"
+        f"got a parameter of type {kind!r}, expected 'float', 'int' or 'categorical'; was a newer version used?"
     )
 
 

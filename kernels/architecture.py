@@ -1,8 +1,9 @@
 """Architecture: the frozen, labelled layer graph that everything else speaks of.
 
-A neural network is a directed acyclic graph whose vertices are layers, each with a label ("conv3", "relu", "fc", ...), a number of units where its label
-has any, and, in convolutional networks, a stride (Kandasamy et al. 2018, NASBOT, section 2). The input layer is labelled "ip", the output layer "op".
-Layers are only names here: what a label computes is the business of `automl.network`.
+A neural network is a directed acyclic graph whose vertices are layers, each with a label ("conv3", "relu", "fc",
+...), a number of units where its label has any, and, in convolutional networks, a stride (Kandasamy et al. 2018,
+NASBOT, section 2). The input layer is labelled "ip", the output layer "op". Layers are only names here: what a label
+computes is the business of `automl.network`.
 """
 
 from __future__ import annotations
@@ -36,7 +37,8 @@ _CANONICAL_SEARCH_LIMIT = 512
 class Architecture:
     """A layer graph: labels, units and strides by layer, and directed edges between layer indices.
 
-    Equality is that of the fields as given; `digest` is equal for isomorphic graphs, whatever the order of their layers.
+    Equality is that of the fields as given; `digest` is equal for isomorphic graphs, whatever the order of their
+    layers.
 
     Args:
         labels: One label a layer; exactly one "ip" and one "op".
@@ -45,7 +47,8 @@ class Architecture:
         strides: One entry a layer (1, 2 or None), or None for a network without strides.
 
     Raises:
-        ValueError: If the fields do not describe such a graph; the sentence says which layer or edge, and how to mend it.
+        ValueError: If the fields do not describe such a graph; the sentence says which layer or edge, and how to mend
+            it.
     """
 
     labels: tuple[str, ...]
@@ -79,12 +82,13 @@ class Architecture:
         for layer, units in enumerate(self.units):
             if units is not None and units < 1:
                 raise ValueError(
-                    f"layer {layer} ({self.labels[layer]}) has {units} units, expected a positive number or None; raise it to 1 or more."
+                    f"layer {layer} ({self.labels[layer]}) has {units} units, expected a positive number or None; "
+                    "raise it to 1 or more."
                 )
         for layer, stride in enumerate(self.strides or ()):
             if stride not in (None, 1, 2):
                 raise ValueError(
-                    f"layer {layer} ({self.labels[layer]}) has stride {stride}, expected 1, 2 or None; choose one of these."
+                    f"layer {layer} ({self.labels[layer]}) has stride {stride}, expected 1, 2 or None; choose one."
                 )
 
     def _check_graph(self) -> None:
@@ -103,7 +107,8 @@ class Architecture:
         for layer in self.topological_order:
             if layer != self.input and not self.parents[layer]:
                 raise ValueError(
-                    f"layer {layer} ({self.labels[layer]}) has no input, expected a path from 'ip' to it; add an edge that leads to it."
+                    f"layer {layer} ({self.labels[layer]}) has no input, expected a path from 'ip' to it; "
+                    "add an edge that leads to it."
                 )
             if layer != self.output and not self.children[layer]:
                 raise ValueError(
@@ -151,7 +156,7 @@ class Architecture:
 
     @cached_property
     def family(self) -> Family:
-        """ "mlp" or "cnn" where all labels are NASBOT's for that family, else "graph" (cells and the user's own labels)."""
+        """The family whose labels NASBOT lists, "mlp" or "cnn"; else "graph" (cells and the user's own labels)."""
         labels = set(self.labels)
         if labels <= MLP_LABELS:
             return "mlp"
@@ -171,16 +176,17 @@ class Architecture:
 
     @cached_property
     def digest(self) -> str:
-        """Hexadecimal digest, equal for isomorphic graphs and, but for graphs of extreme symmetry, different for all others.
+        """Hexadecimal digest, equal for isomorphic graphs and different for others, but for some of extreme symmetry.
 
-        The exact canonical order is found by colour refinement with individualisation; a graph whose symmetries would need more
-        than a few hundred trials gets the digest of its stable colours, which is as invariant but may be shared by distinct graphs.
+        The exact canonical order is found by colour refinement with individualisation; a graph whose symmetries would
+        need more than a few hundred trials gets the digest of its stable colours, which is as invariant but may be
+        shared by distinct graphs.
         """
         form = self._canonical_form
         return hashlib.sha256(repr(form).encode()).hexdigest()[:32]
 
     def canonical(self) -> Architecture:
-        """The same graph with its layers in canonical topological order: equal for isomorphic graphs, "ip" first and "op" last."""
+        """The same graph in canonical topological order, equal for isomorphic graphs; "ip" first and "op" last."""
         return self.permuted(self._canonical_search[0])
 
     def permuted(self, order: Sequence[int]) -> Architecture:
@@ -211,7 +217,7 @@ class Architecture:
 
     @cached_property
     def _canonical_search(self) -> tuple[tuple[int, ...], tuple[Edge, ...], bool]:
-        """The canonical order, its edges, and whether the search was complete (then the order is the same for isomorphic graphs)."""
+        """The canonical order, its edges, and whether the search was complete (if so, isomorphic graphs agree)."""
         best: tuple[tuple[Edge, ...], tuple[int, ...]] | None = None
         stack = [_refine(_ranks(self._layer_keys), self.parents, self.children)]
         leaves = 0
@@ -228,7 +234,7 @@ class Architecture:
             for layer in tied:
                 neighbourhood = (self.parents[layer], self.children[layer])
                 if neighbourhood in twins:
-                    continue  # Exchanging two layers with the same neighbours changes nothing: one of them stands for both.
+                    continue  # exchanging two layers with the same neighbours changes nothing: one stands for both
                 twins.add(neighbourhood)
                 keys = [(colour, 0 if other == layer else 1) for other, colour in enumerate(colours)]
                 stack.append(_refine(_ranks(keys), self.parents, self.children))
@@ -267,7 +273,7 @@ class Architecture:
         missing = [name for name in ("labels", "units", "edges") if name not in fields]
         if missing:
             raise ValueError(
-                f"got an architecture without {', '.join(missing)}; expected the fields that Architecture.to_dict writes."
+                f"got an architecture without {', '.join(missing)}; expected what Architecture.to_dict writes."
             )
         edges = tuple((int(u), int(v)) for u, v in fields["edges"])
         strides = fields.get("strides")
@@ -291,7 +297,7 @@ def _adjacency(n: int, edges: Iterable[Edge]) -> tuple[tuple[int, ...], ...]:
 
 
 def _ranks(keys: Sequence[Any]) -> list[int]:
-    """Each key replaced by the number of keys smaller than it, so that a class of n equal keys leaves room to be split."""
+    """Each key replaced by the number of keys smaller than it: a class of n equal keys leaves room to be split."""
     first: dict[Any, int] = {}
     for position, key in enumerate(sorted(keys)):
         first.setdefault(key, position)
@@ -299,9 +305,10 @@ def _ranks(keys: Sequence[Any]) -> list[int]:
 
 
 def _refine(colours: list[int], parents: Sequence[Sequence[int]], children: Sequence[Sequence[int]]) -> list[int]:
-    """Splits classes by the colours of parents and children until none splits (one-dimensional Weisfeiler-Lehman, directed).
+    """Splits classes by the colours of parents and children until none splits (directed Weisfeiler-Lehman).
 
-    Ranks of (own colour, ...) keep the order of the classes, so colours stay sorted by depth: they end as a topological order.
+    Ranks of (own colour, ...) keep the order of the classes, so colours stay sorted by depth: they end as a
+    topological order.
     """
     while True:
         keys = [

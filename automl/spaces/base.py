@@ -1,8 +1,9 @@
 """Space: what may be searched, told once as a walk through its decisions.
 
-`build(choose)` walks the conditional structure of the space and asks `choose(name, parameter)` for every decision it meets. Sampling
-passes a random chooser, Optuna `trial.suggest_*`, decoding a look-up; so one story serves all, and the names and values of the
-decisions, in the order of the walk, are also the token sequence that `automl.surrogates.nao` learns to encode and decode.
+`build(choose)` walks the conditional structure of the space and asks `choose(name, parameter)` for every decision it
+meets. Sampling passes a random chooser, Optuna `trial.suggest_*`, decoding a look-up; so one story serves all, and
+the names and values of the decisions, in the order of the walk, are also the token sequence that
+`automl.surrogates.nao` learns to encode and decode.
 """
 
 from __future__ import annotations
@@ -24,7 +25,8 @@ class Space(ABC):
     """A search space of candidates.
 
     What must hold (`tests/contracts/space.py`):
-    - Every assignment within the ranges that `build` asks for gives a valid candidate, its architecture in canonical order.
+    - Every assignment within the ranges that `build` asks for gives a valid candidate, its architecture in canonical
+      order.
     - `decode(encode(c)) == c` for every candidate that `sample` and `mutate` make.
     - Every name that `build` can ever ask is a key of `parameters`, always with that same range.
     - `from_dict(to_dict())` of `automl.spaces` gives an equal space.
@@ -48,7 +50,8 @@ class Space(ABC):
     def encode(self, candidate: Candidate) -> dict[str, Value]:
         """The assignment from which `decode` makes `candidate`, in the order of the walk.
 
-        The layers of `candidate.architecture` may stand in any topological order; each order gives an equivalent assignment.
+        The layers of `candidate.architecture` may stand in any topological order; each order gives an equivalent
+        assignment.
 
         Raises:
             ValueError: If the candidate lies outside the space.
@@ -56,7 +59,7 @@ class Space(ABC):
 
     @abstractmethod
     def mutate(self, candidate: Candidate, generator: np.random.Generator) -> Candidate:
-        """A valid candidate one edit away from `candidate` and different from it (`candidate` itself where there is none)."""
+        """A valid candidate one edit away from `candidate`; `candidate` itself only where there is no other."""
 
     @abstractmethod
     def to_dict(self) -> dict[str, Any]:
@@ -68,7 +71,7 @@ class Space(ABC):
         return None
 
     def decode(self, assignment: Mapping[str, Value]) -> Candidate:
-        """The candidate that an assignment of the parameters describes; names that the walk does not ask for are ignored.
+        """The candidate that an assignment describes; names that the walk does not ask for are ignored.
 
         Raises:
             ValueError: If a value that the walk asks for is missing or out of range.
@@ -89,5 +92,5 @@ class Space(ABC):
         return self.build(look_up)
 
     def sample(self, generator: np.random.Generator) -> Candidate:
-        """A random candidate: every decision drawn uniformly on its parameter's scale, unless the space says otherwise."""
+        """A random candidate: every decision drawn uniformly on its scale, unless the space says otherwise."""
         return self.build(lambda _, parameter: parameter.sample(generator))
