@@ -1,0 +1,68 @@
+"""Candidates not yet seen: fresh random ones, and edits of known ones, what every proposer's pool is made of.
+
+"Seen" is a set of candidate digests, so isomorphic graphs count as one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Set
+
+import numpy as np
+
+from automl.observations import Candidate, Observations
+from automl.spaces.base import Space
+
+# Draws before giving up on chance: a space of which 95 % has been seen still yields a new candidate in 0.994 of calls.
+_TRIES = 100
+
+
+def check_request(observations: Observations, n: int, *, objectives: int | None = 1) -> None:
+    """Refuses a number of proposals below one and, where `objectives` is given, observations with another number.
+
+    Raises:
+        ValueError: If `n` is below 1 or the observations have several objectives.
+    """
+    if n < 1:
+        raise ValueError(f"got a request for {n} proposals, expected at least 1; ask for one or more.")
+    m = observations.values.shape[1]
+    if objectives is not None and m != objectives:
+        raise ValueError(
+            f"got observations of {m} objectives, this proposer takes {objectives}; "
+            "pass one column of the values or choose a proposer for several objectives."
+        )
+
+
+def unseen_sample(space: Space, seen: Set[str], generator: np.random.Generator) -> Candidate:
+    """A random candidate of the space that is not in `seen`, as long as there is one that sampling or listing finds."""
+    candidate = space.sample(generator)
+    for _ in range(_TRIES):
+        if candidate.digest not in seen:
+            return candidate
+        candidate = space.sample(generator)
+    if space.candidates is None:
+        return unseen_mutant(space, candidate, seen, generator) or candidate
+    rest = [other for other in space.candidates if other.digest not in seen]
+    return rest[int(generator.integers(len(rest)))] if rest else candidate
+
+
+def unseen_mutant(
+    space: Space, parent: Candidate, seen: Set[str], generator: np.random.Generator, *, max_edits: int = 5
+) -> Candidate | None:
+    """A candidate not in `seen`, one edit away from `parent`, or a few more where chance finds no unseen one.
+
+    Args:
+        space: Whose edits are made.
+        parent: The candidate to edit.
+        seen: Digests that are not to be returned.
+        generator: Draws the edits.
+        max_edits: After that many edits without success the answer is None.
+    """
+    tries = max(_TRIES // max_edits, 1)
+    for edits in range(1, max_edits + 1):
+        for _ in range(tries):
+            mutant = parent
+            for _ in range(edits):
+                mutant = space.mutate(mutant, generator)
+            if mutant.digest not in seen:
+                return mutant
+    return None
