@@ -1,0 +1,220 @@
+"""OTMANN distances between layer graphs (Kandasamy et al. 2018, NASBOT, section 3).
+
+The layers of two networks are matched by optimal transport of their masses m, m': moving a unit of mass from layer u to
+layer v costs C(u, v) = M(u, v) + nu_str S(u, v), where M is the mismatch of their labels and S the mean absolute
+difference of their path lengths; leaving it unmatched costs 1 on either side. The distance d is the least total cost,
+d_bar is d divided by the total mass of both networks, and so lies in [0, 1]. d is a pseudo-metric; d_bar is not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from kernels.architecture import Architecture, Family
+from kernels.layer_costs import (
+    LabelCosts,
+    cnn_label_costs,
+    common_family,
+    layer_masses,
+    mlp_label_costs,
+)
+from kernels.layer_costs import (
+    label_costs as default_label_costs,
+)
+from kernels.path_lengths import path_lengths
+
+Floats = npt.NDArray[np.float64]
+Indices = npt.NDArray[np.int64]
+
+NU_STR = (0.1, 0.25, 0.61, 1.5)
+UNMATCHED = 1.0  # cost of leaving a unit of mass unmatched: the unit of all costs
+
+
+@dataclass(frozen=True, eq=False)
+class _Layers:
+    """What the distance needs of one network; equal layers are merged, which leaves every distance as it is.
+
+    Args:
+        labels: Row in the cost table, int64 (n,).
+        masses: float64 (n,).
+        lengths: Path lengths from the input and to the output side by side, float64 (n, 2k).
+    """
+
+    labels: npt.NDArray[np.int64]
+    masses: Floats
+    lengths: Floats
+
+
+def otmann_distances(
+    a: Sequence[Architecture],
+    b: Sequence[Architecture] | None = None,
+    nu_str: Sequence[float] = NU_STR,
+    label_costs: LabelCosts | None = None,
+) -> tuple[Floats, Floats]:
+    """OTMANN distances between all networks of two lists, for several weights of the structural cost.
+
+    Args:
+        a: Networks of one family.
+        b: Networks of the same family; `a` itself by default.
+        nu_str: Weights of the structural cost.
+        label_costs: Costs of mismatched labels; by default those of `kernels.layer_costs.label_costs_for`.
+
+    Returns:
+        (d, d_bar), each float64 (len(a), len(b), len(nu_str)): the least cost, and the same divided by the total mass
+        of both networks.
+
+    Raises:
+        ValueError: If the families are mixed, a label has no cost, or a weight is negative or not finite.
+    """
+    return DistanceTable(nu_str, label_costs=label_costs).distances(a, b)
+
+
+class DistanceTable:
+    """Distances between the networks met so far: as a set grows, only pairs not seen before are computed.
+
+    Networks are told apart by content. Memory is bounded: beyond `max_networks` the least recently used are forgotten.
+
+    Args:
+        nu_str: G weights of the structural cost.
+        label_costs: Costs of mismatched labels; by default those that suit the networks met so far.
+        max_networks: How many networks to remember; G numbers are kept for every pair of them.
+
+    Raises:
+        ValueError: If a weight is negative or not finite, or there is none.
+    """
+
+    def __init__(
+        self,
+        nu_str: Sequence[float] = NU_STR,
+        *,
+        label_costs: LabelCosts | None = None,
+        max_networks: int = 2048,
+    ) -> None:
+        self.nu_str = np.array(nu_str, dtype=np.float64)
+        if self.nu_str.ndim != 1 or not len(self.nu_str) or not (np.isfinite(self.nu_str) & (self.nu_str >= 0)).all():
+            raise ValueError(
+                f"got nu_str {nu_str!r}, expected at least one weight, each finite and not negative; "
+                f"the usual ones are {NU_STR}."
+            )
+        self.max_networks = max_networks
+        self._given_costs = label_costs
+        self._labels: dict[str, None] = {}  # in the order they were met, so that rows of the costs stay where they are
+        self._family: Family | None = None
+        self._forget()
+
+    def __len__(self) -> int:
+        """Number of networks remembered."""
+        return len(self._slots)
+
+    def distances(self, a: Sequence[Architecture], b: Sequence[Architecture] | None = None) -> tuple[Floats, Floats]:
+        """(d, d_bar) as `otmann_distances` gives them, each float64 (len(a), len(b), G).
+
+        Raises:
+            ValueError: If the families are mixed, also with networks met earlier, or a label has no cost.
+        """
+        both = [*a, *(b or ())]
+        family = self._settle_family(both)
+        costs = self._costs(both, family)
+        slots = self._slots_of(both, family, costs)
+        rows, columns = slots[: len(a)], slots[: len(a)] if b is None else slots[len(a) :]
+        self._fill(rows, columns, costs)
+        d = self._d[np.ix_(rows, columns)]
+        totals = np.array([layers.masses.sum() for layers in self._layers])
+        return d, d / np.add.outer(totals[rows], totals[columns])[:, :, None]
+
+    def _settle_family(self, architectures: Sequence[Architecture]) -> Family:
+        """The family of all networks met so far; where it changes the table starts afresh."""
+        met = () if self._family is None else (self._family,)
+        family = common_family((*met, *(architecture.family for architecture in architectures)))
+        if family != self._family:
+            self._family = family
+            self._forget()
+        return family
+
+    def _costs(self, architectures: Sequence[Architecture], family: Family) -> LabelCosts:
+        if self._given_costs is not None:
+            return self._given_costs
+        if family != "graph":
+            return mlp_label_costs() if family == "mlp" else cnn_label_costs()
+        self._labels |= dict.fromkeys(label for architecture in architectures for label in architecture.labels)
+        return default_label_costs(self._labels)
+
+    def _forget(self) -> None:
+        self._slots: dict[Architecture, int] = {}  # the least recently used first
+        self._layers: list[_Layers] = []
+        self._d = np.empty((0, 0, len(self.nu_str)))
+
+    def _slots_of(self, architectures: Sequence[Architecture], family: Family, costs: LabelCosts) -> Indices:
+        """Rows of the table that hold the networks, made for those that are new."""
+        features = {x: _layers(x, family, costs) for x in dict.fromkeys(architectures) if x not in self._slots}
+        if len(self) + len(features) > self.max_networks:
+            self._drop_old(keep=set(architectures), room=self.max_networks * 3 // 4 - len(features))
+        for architecture, layers in features.items():
+            self._slots[architecture] = len(self._layers)
+            self._layers.append(layers)
+        self._grow(len(self._layers))
+        for architecture in dict.fromkeys(architectures):
+            self._slots[architecture] = self._slots.pop(architecture)
+        return np.array([self._slots[architecture] for architecture in architectures], dtype=np.int64)
+
+    def _drop_old(self, keep: set[Architecture], room: int) -> None:
+        """Forgets the least recently used networks but those to keep, until no more than `room` are left."""
+        others = [architecture for architecture in self._slots if architecture not in keep]
+        for architecture in others[: max(len(self) - room, 0)]:
+            del self._slots[architecture]
+        slots = list(self._slots.values())
+        self._layers = [self._layers[slot] for slot in slots]
+        self._d = self._d[np.ix_(slots, slots)]
+        self._slots = {architecture: i for i, architecture in enumerate(self._slots)}
+
+    def _grow(self, n: int) -> None:
+        """Makes room for n networks, doubling so that a growing set is seldom copied; nan marks what is unknown."""
+        size = len(self._d)
+        if n <= size:
+            return
+        grown = np.full((max(n, min(2 * size, self.max_networks)),) * 2 + self._d.shape[2:], np.nan)
+        grown[:size, :size] = self._d
+        self._d = grown
+
+    def _fill(self, rows: Indices, columns: Indices, costs: LabelCosts) -> None:
+        """Computes the pairs of rows and columns that are unknown, each once."""
+        i, j = np.nonzero(np.isnan(self._d[np.ix_(rows, columns)][:, :, 0]))
+        pairs = np.unique(np.sort(np.stack([rows[i], columns[j]], axis=1), axis=1), axis=0)
+        if len(pairs):
+            d = _solve(self._layers, pairs, self.nu_str, costs.array)
+            self._d[pairs[:, 0], pairs[:, 1]] = self._d[pairs[:, 1], pairs[:, 0]] = d
+
+
+def _layers(architecture: Architecture, family: Family, costs: LabelCosts) -> _Layers:
+    lengths = path_lengths(architecture, family)
+    return _Layers(
+        labels=costs.indices(architecture),
+        masses=layer_masses(architecture, family),
+        lengths=np.hstack([lengths.from_input, lengths.to_output]),
+    )
+
+
+def _solve(layers: Sequence[_Layers], pairs: Indices, nu_str: Floats, mismatch: Floats) -> Floats:
+    """Distances of pairs (P, 2) of networks, an array (P, G)."""
+    return np.array([_plain(layers[i], layers[j], nu_str, mismatch) for i, j in pairs])
+
+
+def _plain(x: _Layers, y: _Layers, nu_str: Floats, table: Floats) -> list[float]:
+    from ot import emd2  # type: ignore[import-untyped]  # POT has no stubs
+
+    mismatch = table[np.ix_(x.labels, y.labels)]
+    structure = np.abs(x.lengths[:, None, :] - y.lengths[None, :, :]).mean(axis=2)
+    supply = np.append(x.masses, y.masses.sum())
+    demand = np.append(y.masses, x.masses.sum())
+    out = []
+    for nu in nu_str:
+        cost = np.zeros((len(supply), len(demand)))
+        cost[:-1, :-1] = np.minimum(mismatch + nu * structure, 2.0)
+        cost[-1, :-1] = cost[:-1, -1] = UNMATCHED
+        scale = supply.sum()
+        out.append(float(emd2(supply / scale, demand / scale, cost)) * scale)
+    return out
