@@ -1,0 +1,26 @@
+"""InputError: the user's data or files are at fault, and one sentence says what was got, what is expected and the cure.
+
+The command line turns it into one line on stderr and exit status 2; every other exception is a fault of the program.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class InputError(ValueError):
+    """What the user gave cannot be used as it is."""
+
+
+def nearest(name: str, known: Iterable[str], limit: int = 5) -> str:
+    """Up to `limit` of the known names, those that resemble `name` first, quoted and comma-separated.
+
+    Examples:
+        >>> nearest("lable", ["age", "label"], limit=1)
+        "'label'"
+    """
+    names = list(known)
+    close = difflib.get_close_matches(name, names, n=limit, cutoff=0.5)
+    listed = (close or names)[:limit]
+    return ", ".join(map(repr, listed)) + (", ..." if not close and len(names) > limit else "")

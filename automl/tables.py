@@ -1,0 +1,263 @@
+"""Table: named columns of numbers or texts, read from CSV and Parquet files, data frames, mappings and arrays.
+
+A column is a float64 array with NaN where a value is missing, or an object array of `str` with None where one is.
+Nothing is decided here about what a column means; that is `automl.preprocessing`. pandas is imported only to read
+files.
+"""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, TypeGuard
+
+import numpy as np
+from numpy.typing import NDArray
+
+from automl.errors import InputError
+
+Column = NDArray[np.float64] | NDArray[np.object_]
+
+_SEPARATORS = ",;\t|"
+_PARQUET_ENDINGS = (".parquet", ".pq")
+_CSV_ENDINGS = (".csv", ".tsv", ".txt", ".csv.gz", ".tsv.gz")
+
+
+@dataclass(frozen=True, eq=False)
+class Table:
+    """Columns of equal length by name, in order.
+
+    Args:
+        columns: For each name a float64 array [n] or an object array [n] of str and None.
+        notes: What the reader decided and the user should be told, one sentence each.
+
+    Raises:
+        InputError: If the lengths of the columns differ.
+    """
+
+    columns: Mapping[str, Column]
+    notes: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        lengths = {name: len(column) for name, column in self.columns.items()}
+        if len(set(lengths.values())) > 1:
+            raise InputError(f"got columns of different lengths {lengths}, expected equal ones; fill or cut them.")
+
+    def __len__(self) -> int:
+        return len(next(iter(self.columns.values()), ()))
+
+    @cached_property
+    def digest(self) -> str:
+        """Hexadecimal digest of the names and every value."""
+        total = hashlib.sha256()
+        for name, column in self.columns.items():
+            total.update(repr((name, len(column), column.dtype.kind)).encode())
+            total.update(column.tobytes() if column.dtype.kind == "f" else repr(column.tolist()).encode())
+        return total.hexdigest()[:32]
+
+    def without(self, names: Sequence[str]) -> Table:
+        """The table without the named columns."""
+        return Table({name: column for name, column in self.columns.items() if name not in names}, self.notes)
+
+
+def is_numeric(column: Column) -> TypeGuard[NDArray[np.float64]]:
+    """Whether a column holds numbers."""
+    return column.dtype.kind == "f"
+
+
+def as_numbers(column: Column) -> NDArray[np.float64] | None:
+    """The column as numbers, texts read as such; None where some text is no number."""
+    if is_numeric(column):
+        return column.astype(np.float64, copy=False)
+    try:
+        return np.array([np.nan if text is None else float(text) for text in column], dtype=np.float64)
+    except ValueError:
+        return None
+
+
+def as_texts(column: Column) -> NDArray[np.object_]:
+    """The column as texts: whole numbers without a decimal point, None where a value is missing."""
+    if not is_numeric(column):
+        return column.astype(object, copy=False)
+    texts = np.empty(len(column), dtype=object)
+    texts[:] = [_number_text(number) for number in column.tolist()]
+    return texts
+
+
+def missing(column: Column) -> NDArray[np.bool_]:
+    """Where the values of a column are missing, a boolean array [n]."""
+    if is_numeric(column):
+        return np.isnan(column)
+    return np.fromiter((value is None for value in column), dtype=np.bool_, count=len(column))
+
+
+def read_table(path: str | Path, text_columns: Sequence[str] = ()) -> Table:
+    """Reads a CSV file (comma, semicolon, tab or bar; plain or gzipped) or a Parquet file.
+
+    A CSV file whose first line holds nothing but numbers has no header: its columns are called column_1, column_2, ...
+
+    Args:
+        path: The file; what it is follows from its ending.
+        text_columns: Columns to keep as texts even where all their values look like numbers.
+
+    Raises:
+        InputError: If the file is missing, empty, damaged, of an unknown ending, or has no rows.
+    """
+    file = Path(path)
+    if not file.is_file():
+        raise InputError(f"got {str(path)!r}, which is no file; expected a CSV or Parquet file: check the path.")
+    name = file.name.lower()
+    if name.endswith(_PARQUET_ENDINGS):
+        table = _read_parquet(file, text_columns)
+    elif name.endswith(_CSV_ENDINGS):
+        table = _read_csv(file, text_columns)
+    else:
+        raise InputError(
+            f"got {str(path)!r}, expected a file ending in {', '.join(_CSV_ENDINGS + _PARQUET_ENDINGS)}; "
+            "convert or rename it."
+        )
+    if not table.columns or not len(table):
+        raise InputError(f"{str(path)!r} has no rows of data, expected at least one below the header; fill it.")
+    return table
+
+
+def as_table(data: object, names: Sequence[str] | None = None) -> Table:
+    """A table of a data frame, a mapping of columns, or an array of two (or, flattened, more) dimensions.
+
+    Args:
+        data: The data; an array's rows are the table's.
+        names: Names of an array's columns; x0, x1, ... where not given.
+
+    Raises:
+        InputError: If the data are of another type, or an array does not have one column a name.
+    """
+    if isinstance(data, Table):
+        return data
+    if hasattr(data, "columns") and hasattr(data, "dtypes"):
+        return table_from_frame(data)
+    if isinstance(data, Mapping):
+        return Table({str(name): as_column(values) for name, values in data.items()})
+    array = np.asarray(data)
+    if array.ndim < 2:
+        raise InputError(
+            f"got data of the shape {array.shape}, expected a data frame, a mapping of columns, or an array of "
+            "rows x columns; reshape it."
+        )
+    array = array.reshape(len(array), -1)
+    names = tuple(f"x{i}" for i in range(array.shape[1])) if names is None else tuple(names)
+    if len(names) != array.shape[1]:
+        raise InputError(f"got an array of {array.shape[1]} columns, expected {len(names)}: {_listed(names)}.")
+    return Table({name: as_column(array[:, i]) for i, name in enumerate(names)})
+
+
+def table_from_frame(frame: Any) -> Table:
+    """A table of a pandas data frame: numbers, dates as days since 1970, and all else as texts."""
+    return Table({str(name): _series_column(frame.iloc[:, i]) for i, name in enumerate(frame.columns)})
+
+
+def as_column(values: object) -> Column:
+    """A column of any sequence: numbers as float64; truth values and all else as texts; None and NaN as missing."""
+    array = np.asarray(values)
+    if array.ndim != 1:
+        raise InputError(f"got a column of the shape {array.shape}, expected one dimension; flatten it.")
+    if array.dtype.kind in "iuf":
+        return array.astype(np.float64)
+    if array.dtype.kind == "M":
+        return np.where(np.isnat(array), np.nan, array.astype("datetime64[ns]").astype(np.int64) / 86_400e9)
+    items = array.tolist()
+    if all(_is_missing(item) or (isinstance(item, int | float) and not isinstance(item, bool)) for item in items):
+        return np.array([np.nan if _is_missing(item) else float(item) for item in items], dtype=np.float64)
+    texts = np.empty(len(items), dtype=object)
+    texts[:] = [None if _is_missing(item) else _text(item) for item in items]
+    return texts
+
+
+def _series_column(series: Any) -> Column:
+    kind = getattr(series.dtype, "kind", "O")
+    if kind in "iuf":
+        return np.asarray(series.to_numpy(dtype=np.float64, na_value=np.nan))
+    if kind == "M":
+        return as_column(series.to_numpy(dtype="datetime64[ns]"))
+    return as_column(series.astype(object).where(series.notna(), None).to_numpy(dtype=object))
+
+
+def _read_csv(path: Path, text_columns: Sequence[str]) -> Table:
+    import pandas as pd
+
+    try:
+        separator, header = _first_line(path)
+        headless = bool(header) and all(_is_number(cell) for cell in header)
+        names = [f"column_{i + 1}" for i in range(len(header))] if headless else None
+        frame = pd.read_csv(
+            path,
+            sep=separator,
+            header=None if headless else 0,
+            names=names,
+            dtype={name: str for name in text_columns if names is None or name in names},
+            skipinitialspace=True,
+            low_memory=False,
+        )
+    except pd.errors.EmptyDataError as error:
+        raise InputError(f"{str(path)!r} is empty, expected a header and rows of data; fill it.") from error
+    except (pd.errors.ParserError, UnicodeDecodeError, OSError, csv.Error) as error:
+        reason = " ".join(str(error).split())
+        raise InputError(
+            f"{str(path)!r} cannot be read as CSV ({reason}), expected UTF-8 text with as many cells in every "
+            "line; mend it."
+        ) from error
+    note = f"{path.name} has no header: its columns are called column_1 to column_{len(header)}."
+    return Table(table_from_frame(frame).columns, (note,) if headless else ())
+
+
+def _read_parquet(path: Path, text_columns: Sequence[str]) -> Table:
+    import pandas as pd
+
+    try:
+        table = table_from_frame(pd.read_parquet(path))
+    except ImportError as error:
+        raise InputError("reading Parquet files takes pyarrow; install automl-studies[parquet].") from error
+    except Exception as error:  # pyarrow raises a dozen types for damaged files
+        reason = " ".join(str(error).split())
+        raise InputError(f"{str(path)!r} cannot be read as Parquet ({reason}); write the file again.") from error
+    forced = {name: as_texts(column) for name, column in table.columns.items() if name in text_columns}
+    return Table({**table.columns, **forced})
+
+
+def _first_line(path: Path) -> tuple[str, list[str]]:
+    """The separator of a CSV file (the most frequent one of its first line) and the cells of that line."""
+    opener = gzip.open if path.name.lower().endswith(".gz") else open
+    with opener(path, "rt", encoding="utf-8-sig", newline="") as file:
+        line = next((line for line in file if line.strip()), "")
+    separator = max(_SEPARATORS, key=line.count)
+    return separator, next(csv.reader([line], delimiter=separator), [])
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _is_missing(item: object) -> bool:
+    return item is None or item != item or type(item).__name__ == "NAType"
+
+
+def _text(item: object) -> str:
+    return _number_text(item) or "" if isinstance(item, float) else str(item)
+
+
+def _number_text(number: float) -> str | None:
+    if number != number:
+        return None
+    return str(int(number)) if float(number).is_integer() else repr(float(number))
+
+
+def _listed(names: Sequence[str], limit: int = 8) -> str:
+    return ", ".join(map(repr, names[:limit])) + (", ..." if len(names) > limit else "")

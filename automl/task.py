@@ -1,0 +1,529 @@
+"""Task: data with a fixed split, a target and a metric: what networks are trained on and judged by.
+
+A task is made of a built-in data set, a CSV or Parquet file, a data frame or arrays; its `reference` is enough to make
+the same task again elsewhere, which `digest` proves. The validation and test parts never reach the preprocessing.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import json
+import os
+import zipfile
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, fields, replace
+from functools import partial
+from pathlib import Path
+from typing import Any, TypedDict, Unpack
+
+import numpy as np
+from numpy.typing import NDArray
+
+from automl.errors import InputError, nearest
+from automl.folders import file_digest, read_described, write_json, written_whole
+from automl.metrics import Direction, Metric, find_metric, metrics_for
+from automl.preprocessing import MAX_LEVELS, Kind, Label, Preprocessor, TargetCoding, fit_preprocessor, fit_target
+from automl.tables import Column, Table, as_column, as_table, read_table, table_from_frame
+
+ImageShape = tuple[int, int, int]
+
+_FORMAT, _VERSION, _MARKER, _ARRAYS = "automl-task", 1, "task.json", "arrays.npz"
+_MIN_ROWS = 5
+_STRATA_OF_VALUES = 10
+
+
+class Options(TypedDict, total=False):
+    """Keyword arguments that every way of making a task takes, as in `Recipe`."""
+
+    kind: Kind | None
+    metric: str | None
+    seed: int
+    validation_fraction: float
+    test_fraction: float
+    ignore: Sequence[str]
+    max_levels: int
+    image_shape: ImageShape | None
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How a table becomes a task.
+
+    Args:
+        kind: "classification" or "regression"; None to tell by the target's values (`automl.preprocessing.fit_target`).
+        metric: Name of the metric to judge by (`automl.metrics.METRICS`); None for log_loss or rmse.
+        seed: Seed of the split.
+        validation_fraction: Share of the rows that judge candidates.
+        test_fraction: Share of the rows kept apart from the whole search; 0 for none.
+        ignore: Columns to leave out.
+        max_levels: Most levels that a column of texts may have.
+        image_shape: Channels, height and width, where the columns are the pixels of an image in that order.
+
+    Raises:
+        InputError: If a share is out of range, or the kind is unknown.
+    """
+
+    kind: Kind | None = None
+    metric: str | None = None
+    seed: int = 0
+    validation_fraction: float = 0.2
+    test_fraction: float = 0.0
+    ignore: Sequence[str] = ()
+    max_levels: int = MAX_LEVELS
+    image_shape: ImageShape | None = None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "ignore", (self.ignore,) if isinstance(self.ignore, str) else tuple(self.ignore))
+        if self.image_shape is not None:
+            object.__setattr__(self, "image_shape", tuple(int(size) for size in self.image_shape))
+        if self.kind not in (None, "classification", "regression"):
+            raise InputError(
+                f"got the kind {self.kind!r}, expected 'classification' or 'regression'; choose one of these."
+            )
+        held_out = self.validation_fraction + self.test_fraction
+        if not (0 < self.validation_fraction < 1 and 0 <= self.test_fraction < 1 and held_out < 1):
+            raise InputError(
+                f"got validation_fraction={self.validation_fraction} and test_fraction={self.test_fraction}, expected "
+                "shares between 0 and 1 that leave rows for training; lower them."
+            )
+
+    def to_dict(self) -> dict[str, Any]:
+        """The fields that differ from their defaults, JSON-ready."""
+        values = {field.name: (getattr(self, field.name), field.default) for field in fields(self)}
+        return {
+            name: list(value) if isinstance(value, tuple) else value
+            for name, (value, default) in values.items()
+            if value != default
+        }
+
+
+@dataclass(frozen=True, eq=False)
+class Part:
+    """Rows of a task: inputs [n, n_features]; targets [n], class indices or standardised values."""
+
+    inputs: NDArray[np.float32]
+    targets: NDArray[np.int64] | NDArray[np.float32]
+
+    def __len__(self) -> int:
+        return len(self.targets)
+
+
+@dataclass(frozen=True, eq=False)
+class Task:
+    """Data with a fixed split, a target and a metric; tasks are equal where their digests are.
+
+    Args:
+        name: What people call it.
+        metric: Name of the metric that candidates are judged by.
+        train: Rows to train on; the preprocessing is fitted on them alone.
+        validation: Rows that judge candidates.
+        test: Rows that take no part in the search, or None.
+        preprocessor: How a table became inputs.
+        target: How the target was coded.
+        digest: Hexadecimal digest of the data and of every choice that makes the task.
+        reference: JSON-ready fields from which `task_from_reference` makes the same task again.
+        image_shape: Channels, height, width where each row's inputs are an image; else None.
+        notes: What was decided about the data and the user should know, one sentence each.
+    """
+
+    name: str
+    metric: str
+    train: Part
+    validation: Part
+    test: Part | None
+    preprocessor: Preprocessor
+    target: TargetCoding
+    digest: str
+    reference: Mapping[str, Any]
+    image_shape: ImageShape | None = None
+    notes: tuple[str, ...] = ()
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Task) and self.digest == other.digest
+
+    def __hash__(self) -> int:
+        return hash(self.digest)
+
+    def __repr__(self) -> str:
+        return (
+            f"Task({self.name!r}, {self.kind}, metric={self.metric!r}, rows={len(self.train)}+{len(self.validation)}"
+            f"+{len(self.test or ())}, n_features={self.n_features}, n_outputs={self.n_outputs})"
+        )
+
+    @property
+    def kind(self) -> Kind:
+        """ "classification" or "regression"."""
+        return self.target.kind
+
+    @property
+    def direction(self) -> Direction:
+        """Whether the metric is to be minimised or maximised."""
+        return self.judge.direction
+
+    @property
+    def judge(self) -> Metric:
+        """The metric that candidates are judged by."""
+        return find_metric(self.metric, self.kind, len(self.classes))
+
+    @property
+    def classes(self) -> tuple[Label, ...]:
+        """The class labels in the order of the outputs; empty for a regression."""
+        return self.target.classes
+
+    @property
+    def n_features(self) -> int:
+        """Inputs of a network."""
+        return int(self.train.inputs.shape[1])
+
+    @property
+    def n_outputs(self) -> int:
+        """Outputs of a network."""
+        return self.target.n_outputs
+
+    def score(self, outputs: NDArray[np.floating[Any]], part: Part) -> float:
+        """The task's metric of a network's outputs [n, n_outputs] on a part, in the metric's own units."""
+        return self.judge.function(*self._judged(outputs, part))
+
+    def scores(self, outputs: NDArray[np.floating[Any]], part: Part) -> dict[str, float]:
+        """Every metric that applies, by name."""
+        targets, predictions = self._judged(outputs, part)
+        return {m.name: m.function(targets, predictions) for m in metrics_for(self.kind, len(self.classes))}
+
+    def _judged(self, outputs: NDArray[np.floating[Any]], part: Part) -> tuple[NDArray[Any], NDArray[np.float64]]:
+        predictions = self.target.decode(outputs)
+        if self.kind == "classification":
+            return part.targets, predictions
+        return self.target.decode(part.targets.astype(np.float64)[:, None]), predictions
+
+    @classmethod
+    def from_csv(
+        cls, path: str | Path, *, target: str | None, name: str | None = None, **options: Unpack[Options]
+    ) -> Task:
+        """A task of a CSV file (also gzipped) with a header, or without one if its first line is all numbers.
+
+        Args:
+            path: The file.
+            target: The column to predict; a number counts columns from 0, or from the end if negative.
+            name: What people call the task; the file's name where None.
+            **options: As in `Recipe`.
+
+        Raises:
+            InputError: If the file or its data cannot be used; the sentence says why and how to mend it.
+        """
+        return _from_file(Path(path), target, name, Recipe(**options))
+
+    @classmethod
+    def from_parquet(
+        cls, path: str | Path, *, target: str | None, name: str | None = None, **options: Unpack[Options]
+    ) -> Task:
+        """A task of a Parquet file; arguments and errors as in `from_csv`."""
+        return _from_file(Path(path), target, name, Recipe(**options))
+
+    @classmethod
+    def from_frame(cls, frame: Any, *, target: str, name: str = "frame", **options: Unpack[Options]) -> Task:
+        """A task of a pandas data frame; arguments and errors as in `from_csv`."""
+        recipe = Recipe(**options)
+        return _from_table(table_from_frame(frame), target, name, recipe, {"source": "arrays", "path": None})
+
+    @classmethod
+    def from_arrays(cls, X: Any, y: Any, *, name: str = "arrays", **options: Unpack[Options]) -> Task:
+        """A task of inputs and targets held in memory.
+
+        Args:
+            X: Rows x columns (an array, a data frame or a mapping of columns), or images n x height x width or
+                n x channels x height x width.
+            y: Targets [n].
+            name: What people call the task.
+            **options: As in `Recipe`; images need no `image_shape`.
+
+        Raises:
+            InputError: If the data cannot be used, or X and y differ in length.
+        """
+        recipe = Recipe(**options)
+        shape = getattr(X, "shape", ())
+        if len(shape) in (3, 4) and recipe.image_shape is None:
+            recipe = replace(recipe, image_shape=tuple(shape[1:]) if len(shape) == 4 else (1, *shape[1:]))
+        table, column = as_table(X), as_column(y)
+        if len(table) != len(column):
+            raise InputError(f"got {len(table)} rows of X and {len(column)} targets, expected as many; cut or fill.")
+        target = "target" if "target" not in table.columns else "y"
+        whole = Table({**table.columns, target: column})
+        return _from_table(whole, target, name, recipe, {"source": "arrays", "path": None})
+
+    def save(self, folder: str | os.PathLike[str]) -> Task:
+        """Writes the task as a folder (JSON and NumPy arrays, no pickle), whole or not at all.
+
+        Returns:
+            The same task, its reference naming the folder.
+
+        Raises:
+            InputError: If `folder` exists and is no task's.
+        """
+        reference = {"source": "folder", "name": self.name, "path": str(Path(folder).absolute()), "digest": self.digest}
+        saved = replace(self, reference=reference)
+        parts = {"train": self.train, "validation": self.validation, "test": self.test}
+        arrays: dict[str, NDArray[Any]] = {}
+        for part_name, part in parts.items():
+            if part is not None:
+                arrays |= {f"{part_name}_inputs": part.inputs, f"{part_name}_targets": part.targets}
+        with written_whole(folder, _MARKER) as fresh:
+            np.savez(fresh / _ARRAYS, allow_pickle=False, **arrays)
+            write_json(fresh / _MARKER, {**saved._facts(), "sha256": file_digest(fresh / _ARRAYS)})
+        return saved
+
+    def _facts(self) -> dict[str, Any]:
+        return {
+            "format": _FORMAT,
+            "version": _VERSION,
+            "name": self.name,
+            "metric": self.metric,
+            "digest": self.digest,
+            "image_shape": self.image_shape,
+            "notes": list(self.notes),
+            "preprocessor": self.preprocessor.to_dict(),
+            "target": self.target.to_dict(),
+        }
+
+    @classmethod
+    def load(cls, folder: str | os.PathLike[str]) -> Task:
+        """The task that `save` wrote.
+
+        Raises:
+            InputError: If the folder is missing, damaged, or from a newer version.
+        """
+        path = Path(folder)
+        facts = read_described(path, _MARKER, _FORMAT, _VERSION)
+        try:
+            if file_digest(path / _ARRAYS) != facts["sha256"]:
+                raise ValueError("its checksum differs")
+            with np.load(path / _ARRAYS, allow_pickle=False) as arrays:
+                parts = {name: arrays[name] for name in arrays.files}
+        except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+            raise InputError(f"{path / _ARRAYS} is damaged or truncated ({error}); save the task again.") from error
+        shape = facts["image_shape"]
+        return cls(
+            name=facts["name"],
+            metric=facts["metric"],
+            train=Part(parts["train_inputs"], parts["train_targets"]),
+            validation=Part(parts["validation_inputs"], parts["validation_targets"]),
+            test=Part(parts["test_inputs"], parts["test_targets"]) if "test_inputs" in parts else None,
+            preprocessor=Preprocessor.from_dict(facts["preprocessor"]),
+            target=TargetCoding.from_dict(facts["target"]),
+            digest=facts["digest"],
+            reference={
+                "source": "folder",
+                "name": facts["name"],
+                "path": str(path.absolute()),
+                "digest": facts["digest"],
+            },
+            image_shape=None if shape is None else (shape[0], shape[1], shape[2]),
+            notes=tuple(facts["notes"]),
+        )
+
+
+def load_task(
+    name_or_path: str | Path, target: str | None = None, *, name: str | None = None, **options: Unpack[Options]
+) -> Task:
+    """The task of a built-in name, of a CSV or Parquet file, or of a folder that `Task.save` wrote.
+
+    Args:
+        name_or_path: A name of `BUILT_IN` or a path.
+        target: The column to predict, for a file.
+        name: What people call the task; the built-in's or the file's name where None.
+        **options: As in `Recipe`.
+
+    Raises:
+        InputError: If there is no such name or file, or its data cannot be used.
+
+    Examples:
+        >>> load_task("iris")
+        Task('iris', classification, metric='log_loss', rows=120+30+0, n_features=4, n_outputs=3)
+    """
+    text = str(name_or_path)
+    recipe = Recipe(**options)
+    if text in BUILT_IN and not (target and Path(text).exists()):
+        return _built_in(text, name or text, target, recipe)
+    if (Path(text) / _MARKER).is_file():
+        return Task.load(text)
+    if not Path(text).exists() and not Path(text).suffix and os.sep not in text:
+        raise InputError(
+            f"got the task {text!r}, expected a built-in name ({', '.join(BUILT_IN)}) or the path of a CSV or Parquet "
+            f"file; did you mean {nearest(text, BUILT_IN, 1)}?"
+        )
+    return _from_file(Path(text), target, name, recipe)
+
+
+def task_from_reference(reference: Mapping[str, Any]) -> Task:
+    """Makes the task again that has this reference.
+
+    Raises:
+        InputError: If its file or folder is not there, or holds other data than when the reference was written.
+    """
+    source, options = reference.get("source"), dict(reference.get("options", {}))
+    if source == "folder":
+        task = Task.load(reference["path"])
+    elif source == "built-in":
+        task = load_task(reference["data"], name=reference["name"], **options)
+    elif source == "file":
+        task = _from_file(Path(reference["path"]), reference["target"], reference["name"], Recipe(**options))
+    else:
+        raise InputError(
+            f"got a task whose data are held in memory only (source {source!r}), expected one that others can read; "
+            "write it with Task.save(folder) and use the task that it returns."
+        )
+    if task.digest != reference["digest"]:
+        where = reference.get("path", reference.get("data"))
+        raise InputError(
+            f"the data of {where!r} are not those that the task {reference['name']!r} was made of (digest "
+            f"{task.digest}, expected {reference['digest']}); put the old data back, or start a new study."
+        )
+    return task
+
+
+def _from_file(path: Path, target: str | None, name: str | None, recipe: Recipe) -> Task:
+    table = read_table(path)
+    target = _find_target(table, target, str(path))
+    name = name or path.name.split(".")[0]
+    reference = {"source": "file", "path": str(path.absolute()), "target": target}
+    return _from_table(table, target, name, recipe, reference)
+
+
+def _find_target(table: Table, target: str | None, where: str) -> str:
+    names = list(table.columns)
+    if target is not None and target in table.columns:
+        return target
+    if target is None:
+        raise InputError(f"got no target for {where!r}, expected one of its columns ({_some(names)}); name it.")
+    try:
+        return names[int(target)]
+    except (ValueError, IndexError):
+        raise InputError(
+            f"{where!r} has no column {target!r}, expected the target to be one of its columns; "
+            f"the nearest names are {nearest(target, names)}."
+        ) from None
+
+
+def _from_table(table: Table, target: str, name: str, recipe: Recipe, reference: Mapping[str, Any]) -> Task:
+    target = _find_target(table, target, name)
+    unknown = [column for column in recipe.ignore if column not in table.columns]
+    if unknown:
+        raise InputError(
+            f"ignore names the column {unknown[0]!r}, which {name!r} lacks; it has {_some(list(table.columns))}."
+        )
+    features, column = table.without((*recipe.ignore, target)), table.columns[target]
+    _check_size(len(table), name, recipe, features)
+    coding, reading = fit_target(target, column, recipe.kind)
+    rows = split(_strata(column, coding, needed=3 if recipe.test_fraction else 2), recipe)
+    coding = coding.standardised(column, rows[0])
+    preprocessor, decisions = fit_preprocessor(
+        features, rows[0], max_levels=recipe.max_levels, shared_scale=recipe.image_shape is not None
+    )
+    inputs, _ = preprocessor.transform(features)
+    targets = coding.encode(column)
+    parts = [Part(inputs[part], targets[part]) if len(part) else None for part in rows]
+    train, validation = parts[0], parts[1]
+    assert train is not None and validation is not None, "the split leaves rows for both"
+    metric = find_metric(recipe.metric, coding.kind, len(coding.classes)).name
+    digest = _digest(table.digest, target, replace(recipe, kind=coding.kind, metric=metric))
+    return Task(
+        name=name,
+        metric=metric,
+        train=train,
+        validation=validation,
+        test=parts[2],
+        preprocessor=preprocessor,
+        target=coding,
+        digest=digest,
+        reference={**reference, "name": name, "options": recipe.to_dict(), "digest": digest},
+        image_shape=recipe.image_shape,
+        notes=(*table.notes, reading, *decisions),
+    )
+
+
+def _digest(table: str, target: str, recipe: Recipe) -> str:
+    text = json.dumps([table, target, asdict(recipe)], sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:32]
+
+
+def _check_size(n_rows: int, name: str, recipe: Recipe, features: Table) -> None:
+    if n_rows < _MIN_ROWS:
+        raise InputError(f"{name!r} has {n_rows} rows, expected at least {_MIN_ROWS}; add rows.")
+    if recipe.image_shape is not None and len(features.columns) != np.prod(recipe.image_shape):
+        raise InputError(
+            f"got images of the shape {recipe.image_shape}, which have {np.prod(recipe.image_shape)} pixels, and "
+            f"{len(features.columns)} columns; expected a column a pixel: mend image_shape."
+        )
+
+
+def _strata(column: Column, coding: TargetCoding, needed: int) -> NDArray[np.intp]:
+    """What the parts are to hold in equal shares: the classes, or tenths of the target's range by rank."""
+    targets = coding.encode(column)
+    if coding.kind == "regression":
+        n_strata = max(1, min(_STRATA_OF_VALUES, len(column) // 10))
+        ranks = np.argsort(np.argsort(targets, kind="stable"), kind="stable")
+        return (ranks * n_strata // len(column)).astype(np.intp)
+    counts = np.bincount(targets.astype(np.intp), minlength=coding.n_outputs)
+    if counts.min() < needed:
+        few = [f"{label!r} ({count})" for label, count in zip(coding.classes, counts, strict=True) if count < needed]
+        raise InputError(
+            f"target {coding.name!r} has {len(few)} of {len(counts)} classes with too few rows: {', '.join(few[:5])}"
+            f"{', ...' if len(few) > 5 else ''}; expected at least {needed} rows of each, one a part of the split: "
+            "add rows, remove these classes, or predict it with kind='regression' if it is a number."
+        )
+    return targets.astype(np.intp)
+
+
+def split(strata: NDArray[np.intp], recipe: Recipe) -> tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.intp]]:
+    """Rows of the training, validation and test parts: disjoint, together all rows, each sorted.
+
+    Within each stratum the rows are shuffled by the seed; each held-out part takes its share, rounded, and at least
+    one, so that every class is trained on and judged.
+
+    Args:
+        strata: The stratum of each row [n].
+        recipe: The shares and the seed.
+
+    Returns:
+        Indices of the rows of each part; the test part is empty where its share is 0.
+    """
+    generator = np.random.default_rng(recipe.seed)
+    parts: tuple[list[NDArray[np.intp]], ...] = ([], [], [])
+    for stratum in np.unique(strata):
+        rows = generator.permutation(np.flatnonzero(strata == stratum))
+        n_test = max(1, round(len(rows) * recipe.test_fraction)) if recipe.test_fraction else 0
+        n_validation = min(max(1, round(len(rows) * recipe.validation_fraction)), len(rows) - n_test - 1)
+        n_train = len(rows) - n_test - n_validation
+        for part, chosen in zip(parts, np.split(rows, [n_train, n_train + n_validation]), strict=True):
+            part.append(chosen)
+    train, validation, test = (np.sort(np.concatenate(part)) for part in parts)
+    return train, validation, test
+
+
+def _some(names: Sequence[str], limit: int = 8) -> str:
+    return ", ".join(map(repr, names[:limit])) + (", ..." if len(names) > limit else "")
+
+
+def _built_in(data: str, name: str, target: str | None, recipe: Recipe) -> Task:
+    bunch = BUILT_IN[data]()
+    inputs, targets = bunch.data, bunch.target
+    names = [str(feature) for feature in bunch.feature_names]
+    if target not in (None, "target"):
+        raise InputError(
+            f"got the target {target!r} for the built-in task {data!r}, whose target is fixed; leave it out."
+        )
+    if data == "digits" and recipe.image_shape is None:
+        recipe = replace(recipe, image_shape=(1, 8, 8))
+    if data in ("wine", "iris", "breast_cancer"):
+        targets = np.asarray(bunch.target_names)[targets]
+    table = Table({**as_table(inputs, names).columns, "target": as_column(targets)})
+    return _from_table(table, "target", name, recipe, {"source": "built-in", "data": data})
+
+
+def _from_sklearn(loader: str) -> Any:
+    return getattr(importlib.import_module("sklearn.datasets"), loader)()
+
+
+BUILT_IN: Mapping[str, Callable[[], Any]] = {
+    name: partial(_from_sklearn, f"load_{name}") for name in ("digits", "wine", "iris", "breast_cancer", "diabetes")
+}
