@@ -137,6 +137,15 @@ def parameter_from_dict(fields: Mapping[str, Any]) -> Parameter:
     )
 
 
+def coerced(parameter: Parameter, value: Value) -> Value:
+    """A value of the parameter as the plain int, float or choice that it equals: storages turn 3 into 3.0."""
+    if isinstance(parameter, Float):
+        return float(value)
+    if isinstance(parameter, Int):
+        return int(value)
+    return parameter.choices[parameter.choices.index(value)]
+
+
 def _is_number(value: Value) -> bool:
     return (
         isinstance(value, int | float | np.integer | np.floating)

@@ -10,12 +10,18 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
 from automl.observations import Candidate
-from automl.parameters import Parameter, Value
+from automl.parameters import Parameter, Value, coerced
+
+TaskKind = Literal["classification", "regression"]
+"""What a network is to predict: class probabilities (decision layer "softmax") or numbers ("linear")."""
+
+DECISION_OF_TASK: Mapping[str, str] = {"classification": "softmax", "regression": "linear"}
+"""Label of the decision layer by kind of task."""
 
 Choose = Callable[[str, Parameter], Value]
 """Answers a decision: given the parameter's name and range, a value within the range."""
@@ -29,7 +35,7 @@ class Space(ABC):
       order.
     - `decode(encode(c)) == c` for every candidate that `sample` and `mutate` make.
     - Every name that `build` can ever ask is a key of `parameters`, always with that same range.
-    - `from_dict(to_dict())` of `automl.spaces` gives an equal space.
+    - `space_from_dict(space.to_dict())` of `automl.spaces.registry` gives an equal space.
     """
 
     @property
@@ -63,12 +69,25 @@ class Space(ABC):
 
     @abstractmethod
     def to_dict(self) -> dict[str, Any]:
-        """The space as JSON-ready fields, `type` among them, read back by `automl.spaces.from_dict`."""
+        """The space as JSON-ready fields, `type` among them, read back by `automl.spaces.registry.space_from_dict`."""
 
     @property
     def candidates(self) -> Sequence[Candidate] | None:
         """All candidates of a small finite space; None where they cannot be listed."""
         return None
+
+    def for_task(self, kind: TaskKind, image_size: int | None = None) -> Space:
+        """The same space with networks that fit a task.
+
+        Args:
+            kind: What the task's networks predict: it decides their decision layer.
+            image_size: The smaller side of the task's images in pixels; None where its inputs are no images.
+
+        Returns:
+            The adapted space; this one where it does not depend on the task.
+        """
+        del kind, image_size
+        return self
 
     def decode(self, assignment: Mapping[str, Value]) -> Candidate:
         """The candidate that an assignment describes; names that the walk does not ask for are ignored.
@@ -87,7 +106,7 @@ class Space(ABC):
                 raise ValueError(
                     f"got {name} = {value!r}, expected a value in {parameter}; was it made in another space?"
                 )
-            return value
+            return coerced(parameter, value)
 
         return self.build(look_up)
 

@@ -1,0 +1,179 @@
+"""MLPSpace: multilayer perceptrons of variable depth with skip and branch connections, and their hyperparameters.
+
+The networks are those of Kandasamy et al. (2018, NASBOT, section 2): an input layer, layers that each have an
+activation and a number of units, one decision layer (softmax or linear) and an output layer. A layer with several
+inputs reads their concatenation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from automl.observations import Candidate
+from automl.parameters import Categorical, Int, Parameter, Value
+from automl.spaces.base import DECISION_OF_TASK, Choose, Space, TaskKind
+from automl.spaces.hyperparameters import (
+    DEFAULT_HYPERPARAMETERS,
+    Hyperparameters,
+    check_names,
+    choose_hyperparameters,
+    encode_hyperparameters,
+)
+from automl.spaces.limits import check_assignment, check_depth, check_labels, check_limits, check_task_kind
+from automl.spaces.neighbours import mutate_candidate
+from automl.spaces.wiring import (
+    WIRING,
+    Inputs,
+    choose_inputs,
+    encoded_inputs,
+    hidden_layers,
+    input_parameters,
+    loose_ends,
+    wiring_of,
+    wiring_parameter,
+)
+from kernels.architecture import INPUT, OUTPUT, RECTIFIERS, SIGMOIDS, Architecture
+
+
+@dataclass(frozen=True)
+class MLPSpace(Space):
+    """Multilayer perceptrons and the hyperparameters of their training.
+
+    Args:
+        task_kind: "classification" (softmax decision layer) or "regression" (linear); `for_task` adapts it.
+        min_layers: Fewest layers with units.
+        max_layers: Most layers with units.
+        units: Fewest and most units of a layer.
+        activations: Labels that layers may have.
+        hyperparameters: What else is searched, by name.
+
+    Raises:
+        ValueError: If the limits leave no network.
+
+    Example:
+        >>> space = MLPSpace(max_layers=3)
+        >>> candidate = space.sample(np.random.default_rng(0))
+        >>> space.decode(space.encode(candidate)) == candidate
+        True
+    """
+
+    task_kind: TaskKind = "classification"
+    min_layers: int = 1
+    max_layers: int = 8
+    units: tuple[int, int] = (8, 512)
+    activations: tuple[str, ...] = (*RECTIFIERS, *SIGMOIDS)
+    hyperparameters: Mapping[str, Parameter] = DEFAULT_HYPERPARAMETERS
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "units", tuple(self.units))
+        object.__setattr__(self, "activations", tuple(self.activations))
+        object.__setattr__(self, "hyperparameters", Hyperparameters(self.hyperparameters))
+        check_task_kind(self.task_kind)
+        check_limits("min_layers and max_layers", self.min_layers, self.max_layers)
+        check_limits("units", *self.units)
+        check_labels("activations", self.activations, (*RECTIFIERS, *SIGMOIDS))
+        check_names(self.hyperparameters, self._structure)
+
+    @cached_property
+    def _structure(self) -> dict[str, Parameter]:
+        parameters: dict[str, Parameter] = {"depth": Int(self.min_layers, self.max_layers)}
+        parameters |= wiring_parameter(self.max_layers)
+        for layer in range(1, self.max_layers + 1):
+            parameters[f"layer{layer}_activation"] = Categorical(self.activations)
+            parameters[f"layer{layer}_units"] = Int(*self.units, log=True)
+            parameters |= input_parameters(layer)
+        return parameters
+
+    @cached_property
+    def parameters(self) -> Mapping[str, Parameter]:
+        """Every parameter that `build` can ask for, by name, in the order of the walk."""
+        return {**self._structure, **self.hyperparameters}
+
+    def for_task(self, kind: TaskKind, image_size: int | None = None) -> MLPSpace:
+        """The same space with the decision layer of a task of that kind; images are read as rows of numbers."""
+        del image_size
+        return replace(self, task_kind=kind)
+
+    def build(self, choose: Choose) -> Candidate:
+        """Asks for depth and wiring, each layer's activation, units and inputs, and the hyperparameters."""
+        parameters = self._structure
+        depth = int(choose("depth", parameters["depth"]))
+        wiring = choose(WIRING, parameters[WIRING]) if depth > 1 else "chain"
+        labels: list[str] = []
+        units: list[int] = []
+        inputs: list[Inputs] = []
+        for layer in range(1, depth + 1):
+            labels.append(str(choose(f"layer{layer}_activation", parameters[f"layer{layer}_activation"])))
+            units.append(int(choose(f"layer{layer}_units", parameters[f"layer{layer}_units"])))
+            inputs.append(choose_inputs(choose, parameters, layer, wiring))
+        architecture = self._assembled(labels, units, inputs)
+        return Candidate(architecture.canonical(), choose_hyperparameters(choose, self.hyperparameters))
+
+    def _assembled(self, labels: list[str], units: list[int], inputs: list[Inputs]) -> Architecture:
+        decision = len(labels) + 1
+        edges = [(source, layer) for layer, sources in enumerate(inputs, start=1) for source in sources]
+        edges += [(end, decision) for end in loose_ends(inputs)]
+        return Architecture(
+            labels=(INPUT, *labels, DECISION_OF_TASK[self.task_kind], OUTPUT),
+            units=(None, *units, None, None),
+            edges=(*edges, (decision, decision + 1)),
+        )
+
+    def encode(self, candidate: Candidate) -> dict[str, Value]:
+        """The assignment from which `decode` makes `candidate`; its layers may stand in any topological order.
+
+        Raises:
+            ValueError: If the candidate lies outside the space.
+        """
+        if candidate.architecture is None:
+            raise ValueError("got a candidate without an architecture, expected a multilayer perceptron; give it one.")
+        structure = self._encode_architecture(candidate.architecture)
+        return structure | encode_hyperparameters(candidate, self.hyperparameters)
+
+    def _encode_architecture(self, architecture: Architecture) -> dict[str, Value]:
+        order, inputs = hidden_layers(architecture, DECISION_OF_TASK[self.task_kind])
+        check_depth(len(order), self.min_layers, self.max_layers)
+        wiring = wiring_of(inputs)
+        assignment: dict[str, Value] = {"depth": len(order)}
+        if len(order) > 1:
+            assignment[WIRING] = wiring
+        for layer, (index, sources) in enumerate(zip(order, inputs, strict=True), start=1):
+            assignment[f"layer{layer}_activation"] = architecture.labels[index]
+            assignment[f"layer{layer}_units"] = architecture.units[index] or 0
+            assignment.update(encoded_inputs(layer, sources, wiring))
+        check_assignment(assignment, self._structure)
+        return assignment
+
+    def mutate(self, candidate: Candidate, generator: np.random.Generator) -> Candidate:
+        """A candidate of the space one edit of its architecture, one step of a hyperparameter, or both away."""
+        return mutate_candidate(candidate, generator, self._holds, self.hyperparameters)
+
+    def _holds(self, architecture: Architecture) -> bool:
+        try:
+            self._encode_architecture(architecture)
+        except ValueError:
+            return False
+        return True
+
+    def to_dict(self) -> dict[str, Any]:
+        """The space as JSON-ready fields."""
+        return {
+            "type": "mlp",
+            "task_kind": self.task_kind,
+            "min_layers": self.min_layers,
+            "max_layers": self.max_layers,
+            "units": list(self.units),
+            "activations": list(self.activations),
+            "hyperparameters": Hyperparameters(self.hyperparameters).to_dict(),
+        }
+
+    @classmethod
+    def from_dict(cls, fields: Mapping[str, Any]) -> MLPSpace:
+        """The space that `to_dict` wrote; raises ValueError where a field is none of a space's."""
+        arguments = {name: value for name, value in fields.items() if name != "type"}
+        return cls(**arguments | {"hyperparameters": Hyperparameters.from_dict(fields["hyperparameters"])})
