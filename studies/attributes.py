@@ -7,9 +7,12 @@ reason of a failure. All keys begin with "automl:". This module imports no Optun
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Protocol
+
+import numpy as np
 
 PREFIX = "automl:"
 
@@ -158,7 +161,7 @@ class TrialFacts:
         """The facts that are known, by attribute key, JSON-ready."""
         empty = TrialFacts()
         known = {name: getattr(self, name) for name in _FACT_KEYS if getattr(self, name) != getattr(empty, name)}
-        return {_FACT_KEYS[name]: _json_ready(value) for name, value in known.items()}
+        return {_FACT_KEYS[name]: json_ready(value) for name, value in known.items()}
 
     @classmethod
     def from_user_attrs(cls, user_attrs: Mapping[str, Any]) -> TrialFacts:
@@ -188,7 +191,14 @@ def retried_numbers(trials: Iterable[AttributeTrial]) -> frozenset[int]:
     return frozenset(number for trial in trials for number in trial.system_attrs.get(_RETRY_HISTORY, ()))
 
 
-def _json_ready(value: Any) -> Any:
+def json_ready(value: Any) -> Any:
+    """The value as JSON can hold it: mappings and sequences of numbers, strings and None.
+
+    NumPy's numbers become Python's; NaN and infinities become None, since browsers read no such JSON.
+    """
     if isinstance(value, Mapping):
-        return dict(value)
-    return list(value) if isinstance(value, tuple) else value
+        return {str(key): json_ready(item) for key, item in value.items()}
+    if isinstance(value, list | tuple | np.ndarray):
+        return [json_ready(item) for item in value]
+    plain = value.item() if isinstance(value, np.generic) else value
+    return None if isinstance(plain, float) and not math.isfinite(plain) else plain

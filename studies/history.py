@@ -1,0 +1,133 @@
+"""Optuna's trials as the observations that proposers learn from.
+
+- COMPLETE: a candidate with its values; objectives that are maximised change sign, so all values are losses.
+- PRUNED: a candidate with its best intermediate value. A training that was cut short could have become better, so the
+  value is pessimistic; but a complete training too is worth its best epoch, so both are on one scale.
+- FAIL, and finished trials without a finite value: failed, not to be proposed again; unless the trial was interrupted
+  or its worker died and it has been queued once more, which says nothing of the candidate.
+- RUNNING and WAITING: pending. A running trial's candidate is known from its published proposal before its objective
+  has asked for a single parameter.
+
+Trials whose parameters make no candidate of the space are foreign: they are left out.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from optuna.study import StudyDirection
+from optuna.trial import FrozenTrial, TrialState
+
+from automl.observations import Candidate, Observations
+from automl.spaces.base import Space
+from studies.attributes import PROPOSAL, retried_numbers
+
+_logger = logging.getLogger(__name__)
+
+# Optuna's own name for the parameters that `Study.enqueue_trial` fixes.
+_FIXED_PARAMS = "fixed_params"
+
+
+@dataclass
+class History:
+    """Turns the trials of one study into observations, each finished trial once.
+
+    Args:
+        space: The space whose candidates the trials evaluate.
+    """
+
+    space: Space
+    _study: object = None
+    _finished: dict[int, Candidate | None] = field(default_factory=dict)
+    _told: bool = False
+
+    def observations(
+        self, study: object, trials: Sequence[FrozenTrial], directions: Sequence[StudyDirection], asking: int = -1
+    ) -> Observations:
+        """All that the trials tell of the space.
+
+        Args:
+            study: What identifies the study; what is remembered of another study is forgotten.
+            trials: Its trials, by increasing number.
+            directions: Its m objectives' directions.
+            asking: Number of the trial that asks, which is not its own observation.
+
+        Returns:
+            Observations with losses `n x m`, in the order of the trials' numbers.
+        """
+        if study != self._study:
+            self._study, self._finished, self._told = study, {}, False
+        signs = np.array([-1.0 if direction == StudyDirection.MAXIMIZE else 1.0 for direction in directions])
+        retried = retried_numbers(trials)
+        known: list[tuple[Candidate, Sequence[float]]] = []
+        pending: list[Candidate] = []
+        failed: list[Candidate] = []
+        for trial in trials:
+            candidate = None if trial.number == asking else self._candidate(trial)
+            if candidate is None:
+                continue
+            values = trial_values(trial, directions)
+            if not trial.state.is_finished():
+                pending.append(candidate)
+            elif values is not None:
+                known.append((candidate, values))
+            elif trial.number not in retried:
+                failed.append(candidate)
+        self._tell_foreign()
+        losses = np.array([values for _, values in known], dtype=np.float64).reshape(len(known), len(signs)) * signs
+        return Observations(tuple(candidate for candidate, _ in known), losses, tuple(pending), tuple(failed))
+
+    def _candidate(self, trial: FrozenTrial) -> Candidate | None:
+        """The trial's candidate; None for a foreign trial or one that has not said yet."""
+        if not trial.state.is_finished():
+            return _decoded(self.space, open_assignment(trial))
+        if trial.number not in self._finished:
+            self._finished[trial.number] = _decoded(self.space, trial.params)
+        return self._finished[trial.number]
+
+    def _tell_foreign(self) -> None:
+        foreign = [number for number, candidate in self._finished.items() if candidate is None]
+        if foreign and not self._told:
+            self._told = True
+            _logger.info(
+                "trial %d has no candidate of the sampler's space %s, so nothing is learnt from it or others like it; "
+                "let the objective ask for the parameters of that space, or start a new study.",
+                foreign[0],
+                type(self.space).__name__,
+            )
+
+
+def trial_values(trial: FrozenTrial, directions: Sequence[StudyDirection]) -> Sequence[float] | None:
+    """What a finished trial is known to be worth, in the objectives' own directions; None where that is not finite.
+
+    A pruned trial is worth the best of its finite intermediate values.
+    """
+    if trial.state == TrialState.COMPLETE:
+        return trial.values if trial.values is not None and np.isfinite(trial.values).all() else None
+    if trial.state == TrialState.PRUNED:
+        curve = [value for value in trial.intermediate_values.values() if np.isfinite(value)]
+        best = max if directions[0] == StudyDirection.MAXIMIZE else min
+        return [best(curve)] if curve and len(directions) == 1 else None
+    return None
+
+
+def open_assignment(trial: FrozenTrial) -> Mapping[str, Any]:
+    """The parameters known of a trial that has not finished: proposed, fixed by the user, or already asked for."""
+    proposed = trial.system_attrs.get(PROPOSAL, {}).get("params", {})
+    return {**proposed, **trial.system_attrs.get(_FIXED_PARAMS, {}), **trial.params}
+
+
+def is_decided(space: Space, trial: FrozenTrial) -> bool:
+    """Whether the known parameters of an unfinished trial make a whole candidate, so that none need be proposed."""
+    return _decoded(space, open_assignment(trial)) is not None
+
+
+def _decoded(space: Space, assignment: Mapping[str, Any]) -> Candidate | None:
+    try:
+        return space.decode(assignment)
+    except ValueError:
+        return None

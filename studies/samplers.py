@@ -1,0 +1,279 @@
+"""Optuna samplers over this project's proposers: one adapter, and a thin class for each proposer.
+
+A sampler proposes when a trial is made (`before_trial`), from the storage alone, and writes the proposal at once into
+the trial's system attributes: workers that share the study see it as pending before the objective has asked for a
+parameter. All randomness of a proposal comes from a generator made of the sampler's seed and the trial's number.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from optuna.distributions import BaseDistribution
+from optuna.samplers import BaseSampler, RandomSampler
+from optuna.study import Study
+from optuna.trial import FrozenTrial, TrialState
+
+from automl.observations import Observations
+from automl.proposers.base import Proposal, Proposer
+from automl.proposers.evolution import EvolutionProposer
+from automl.proposers.local_search import LocalSearchProposer
+from automl.proposers.uniform import UniformProposer
+from automl.spaces.base import Space
+from studies.attributes import PROPOSAL, json_ready
+from studies.distributions import to_distributions
+from studies.history import History, is_decided
+
+# Two workers may propose the same candidate in the same moment: the later trial proposes again, at most this often.
+_MAX_COLLISIONS = 5
+
+
+class ProposerSampler(BaseSampler):
+    """Makes an Optuna sampler of any proposer.
+
+    Works in `optuna.create_study(sampler=...)` with any objective that asks for the space's parameters, best by
+    `studies.objective.suggest(trial, space)`. Parameters that are not the space's go to the independent sampler.
+
+    Args:
+        proposer: Answers "which candidate next?".
+        seed: Seed of all proposals; None draws one.
+        n_startup_trials: Number of finished trials before the proposer is asked; until then proposals are random.
+        independent_sampler: Answers for parameters that are not the space's; random by default.
+
+    Raises:
+        ValueError: If `n_startup_trials` is below 1.
+    """
+
+    def __init__(
+        self,
+        proposer: Proposer,
+        *,
+        seed: int | None = None,
+        n_startup_trials: int = 10,
+        independent_sampler: BaseSampler | None = None,
+    ) -> None:
+        if n_startup_trials < 1:
+            raise ValueError(
+                f"got n_startup_trials = {n_startup_trials}, expected at least 1, since a proposer learns "
+                "from finished trials; raise it."
+            )
+        self.proposer = proposer
+        self.space = proposer.space
+        self.seed = int(np.random.SeedSequence().generate_state(1)[0]) if seed is None else seed
+        self._n_startup_trials = n_startup_trials
+        self._independent_sampler = independent_sampler or RandomSampler(seed=self.seed)
+        self._distributions = to_distributions(self.space.parameters)
+        self._history = History(self.space)
+
+    def reseed_rng(self) -> None:
+        """Reseeds the independent sampler alone: proposals depend on the trial's number, never on a worker's state."""
+        self._independent_sampler.reseed_rng()
+
+    def before_trial(self, study: Study, trial: FrozenTrial) -> None:
+        """Proposes the trial's candidate and publishes it, unless a queued trial brings its own.
+
+        Raises:
+            Exception: What the proposer raises; the trial is marked as failed before.
+        """
+        self._independent_sampler.before_trial(study, trial)
+        if len(study.directions) > 1 or is_decided(self.space, trial):
+            return
+        try:
+            self._propose(study, trial)
+        except BaseException:
+            # Else the trial would stay RUNNING for ever: Optuna's loop has not yet taken charge of it.
+            study._storage.set_trial_state_values(trial._trial_id, TrialState.FAIL)
+            raise
+
+    def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
+        """The parameters that the trial's proposal decides: the part of the conditional space that it walked."""
+        _refuse_several_objectives(study)
+        return {name: self._distributions[name] for name in _proposed(trial)}
+
+    def sample_relative(
+        self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
+    ) -> dict[str, Any]:
+        """The proposal's values; names that it lacks are answered by the independent sampler."""
+        _refuse_several_objectives(study)
+        proposed = _proposed(trial)
+        return {
+            name: proposed[name] if name in proposed else self.sample_independent(study, trial, name, distribution)
+            for name, distribution in search_space.items()
+        }
+
+    def sample_independent(
+        self, study: Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
+    ) -> Any:
+        """The independent sampler's answer for a parameter that no proposal decides."""
+        _refuse_several_objectives(study)
+        return self._independent_sampler.sample_independent(study, trial, param_name, param_distribution)
+
+    def after_trial(self, study: Study, trial: FrozenTrial, state: TrialState, values: Sequence[float] | None) -> None:
+        """Passes the news on to the independent sampler; the rest is in the storage."""
+        self._independent_sampler.after_trial(study, trial, state, values)
+
+    def observations(self, study: Study, asking: int = -1) -> Observations:
+        """What the study's trials tell of the space, without the trial that asks."""
+        return self._observed(study, study.get_trials(deepcopy=False), asking)
+
+    def _propose(self, study: Study, trial: FrozenTrial) -> None:
+        generator = np.random.default_rng([self.seed % 2**63, trial.number])
+        for _ in range(_MAX_COLLISIONS):
+            started = time.perf_counter()
+            proposal = self._next(self.observations(study, asking=trial.number), generator)
+            self._publish(study, trial, proposal, time.perf_counter() - started)
+            if not self._collides(study, trial, proposal):
+                return
+
+    def _next(self, observations: Observations, generator: np.random.Generator) -> Proposal:
+        finished = len(observations) + len(observations.failed)
+        proposer = self.proposer if finished >= self._n_startup_trials else UniformProposer(self.space)
+        return proposer.propose(observations, 1, generator)[0]
+
+    def _publish(self, study: Study, trial: FrozenTrial, proposal: Proposal, seconds: float) -> None:
+        published = {
+            "params": self.space.encode(proposal.candidate),
+            "notes": json_ready(proposal.notes),
+            "seed": self.seed,
+            "seconds": round(seconds, 4),
+        }
+        study._storage.set_trial_system_attr(trial._trial_id, PROPOSAL, published)
+        trial.system_attrs[PROPOSAL] = published
+
+    def _collides(self, study: Study, trial: FrozenTrial, proposal: Proposal) -> bool:
+        """Whether an older trial runs the same candidate by now: of two that propose it at once the younger yields."""
+        running = study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
+        older = [other for other in running if other.number < trial.number]
+        return bool(older) and proposal.candidate.digest in self._observed(study, older).digests
+
+    def _observed(self, study: Study, trials: Sequence[FrozenTrial], asking: int = -1) -> Observations:
+        return self._history.observations((study.study_name, study._study_id), trials, study.directions, asking)
+
+
+class NASBOTSampler(ProposerSampler):
+    """NASBOT: Bayesian optimisation with optimal transport between networks (Kandasamy et al. 2018).
+
+    Args:
+        space: The space to search.
+        seed: Seed of all proposals; None draws one.
+        n_startup_trials: Number of finished trials before the model is asked; until then proposals are random.
+        independent_sampler: Answers for parameters that are not the space's; random by default.
+
+    Raises:
+        ValueError: If `n_startup_trials` is below 1.
+    """
+
+    def __init__(
+        self,
+        space: Space,
+        *,
+        seed: int | None = None,
+        n_startup_trials: int = 10,
+        independent_sampler: BaseSampler | None = None,
+    ) -> None:
+        from automl.proposers.nasbot import NASBOTProposer  # brings BoTorch, which few callers of this module need
+
+        super().__init__(
+            NASBOTProposer(space), seed=seed, n_startup_trials=n_startup_trials, independent_sampler=independent_sampler
+        )
+
+
+class NAOSampler(ProposerSampler):
+    """NAO: neural architecture optimisation by gradient in a learnt continuous space (Luo et al. 2018).
+
+    Args:
+        space: The space to search.
+        seed: Seed of all proposals; None draws one.
+        n_startup_trials: Number of finished trials before the model is asked; until then proposals are random.
+        independent_sampler: Answers for parameters that are not the space's; random by default.
+
+    Raises:
+        ValueError: If `n_startup_trials` is below 1.
+    """
+
+    def __init__(
+        self,
+        space: Space,
+        *,
+        seed: int | None = None,
+        n_startup_trials: int = 10,
+        independent_sampler: BaseSampler | None = None,
+    ) -> None:
+        from automl.proposers.nao import NAOProposer  # brings torch, which few callers of this module need
+
+        super().__init__(
+            NAOProposer(space), seed=seed, n_startup_trials=n_startup_trials, independent_sampler=independent_sampler
+        )
+
+
+class RegularisedEvolutionSampler(ProposerSampler):
+    """Regularised evolution: mutants of tournament winners among the youngest trials (Real et al. 2019).
+
+    Args:
+        space: The space to search.
+        seed: Seed of all proposals; None draws one.
+        population: Number of youngest trials that may become parents; as many are random before evolution begins.
+        sample: Number of them that compete to be the parent.
+        independent_sampler: Answers for parameters that are not the space's; random by default.
+
+    Raises:
+        ValueError: If `population` or `sample` is below 1.
+    """
+
+    def __init__(
+        self,
+        space: Space,
+        *,
+        seed: int | None = None,
+        population: int = 20,
+        sample: int = 5,
+        independent_sampler: BaseSampler | None = None,
+    ) -> None:
+        proposer = EvolutionProposer(space, population=population, sample=sample)
+        super().__init__(proposer, seed=seed, n_startup_trials=1, independent_sampler=independent_sampler)
+
+
+class LocalSearchSampler(ProposerSampler):
+    """Local search: the neighbours of the best trial, then of the next best (White et al. 2020).
+
+    Args:
+        space: The space to search.
+        seed: Seed of all proposals; None draws one.
+        n_startup_trials: Number of random trials before the search begins.
+        independent_sampler: Answers for parameters that are not the space's; random by default.
+
+    Raises:
+        ValueError: If `n_startup_trials` is below 1.
+    """
+
+    def __init__(
+        self,
+        space: Space,
+        *,
+        seed: int | None = None,
+        n_startup_trials: int = 10,
+        independent_sampler: BaseSampler | None = None,
+    ) -> None:
+        super().__init__(
+            LocalSearchProposer(space),
+            seed=seed,
+            n_startup_trials=n_startup_trials,
+            independent_sampler=independent_sampler,
+        )
+
+
+def _proposed(trial: FrozenTrial) -> Mapping[str, Any]:
+    """The published proposal's values by name; empty for a trial that a user queued."""
+    params: Mapping[str, Any] = trial.system_attrs.get(PROPOSAL, {}).get("params", {})
+    return params
+
+
+def _refuse_several_objectives(study: Study) -> None:
+    if len(study.directions) > 1:
+        raise ValueError(
+            f"got a study of {len(study.directions)} objectives, this sampler takes one; "
+            "create the study with one direction or choose a sampler for several objectives."
+        )

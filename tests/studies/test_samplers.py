@@ -1,0 +1,188 @@
+"""Samplers: Optuna's own acceptance cases, and what a proposer's sampler promises beyond them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import optuna
+import pytest
+from optuna.samplers import BaseSampler
+from optuna.testing.pytest_samplers import BasicSamplerTestCase, RelativeSamplerTestCase, SingleOnlySamplerTestCase
+from optuna.trial import TrialState
+
+from automl.observations import Observations
+from automl.proposers.base import Proposal
+from automl.proposers.evolution import EvolutionProposer
+from automl.proposers.uniform import UniformProposer
+from studies.attributes import PROPOSAL
+from studies.distributions import to_distributions
+from studies.objective import suggest
+from studies.samplers import LocalSearchSampler, NASBOTSampler, ProposerSampler, RegularisedEvolutionSampler
+from studies.storage import open_storage
+from tests.contracts.small_spaces import ChainSpace, ListedSpace
+
+SPACE = ChainSpace()
+
+
+@pytest.fixture(autouse=True)
+def _quiet() -> Iterator[None]:
+    verbosity = optuna.logging.get_verbosity()
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    yield
+    optuna.logging.set_verbosity(verbosity)
+
+
+def loss(trial: optuna.Trial) -> float:
+    """A loss over the small space: deep networks with a learning rate near 0.01 are best."""
+    candidate = suggest(trial, SPACE)
+    assert candidate.architecture is not None
+    return abs(np.log10(float(candidate.hyperparameters["learning_rate"])) + 2) - candidate.architecture.depth
+
+
+class _OptunaCases(BasicSamplerTestCase, RelativeSamplerTestCase, SingleOnlySamplerTestCase):
+    """Optuna's cases for samplers of one objective; their objectives are foreign to the sampler's space."""
+
+
+class TestLocalSearchSamplerInOptunasCases(_OptunaCases):
+    @pytest.fixture
+    def sampler(self) -> Callable[[], BaseSampler]:
+        return lambda: LocalSearchSampler(SPACE, seed=0, n_startup_trials=2)
+
+
+class TestNASBOTSamplerInOptunasCases(_OptunaCases):
+    @pytest.fixture
+    def sampler(self) -> Callable[[], BaseSampler]:
+        return lambda: NASBOTSampler(SPACE, seed=0)
+
+
+def test_every_trial_of_a_plain_study_evaluates_its_published_proposal() -> None:
+    study = optuna.create_study(sampler=RegularisedEvolutionSampler(SPACE, seed=0, population=4, sample=2))
+    study.optimize(loss, n_trials=12)
+    for trial in study.trials:
+        assert trial.params == trial.system_attrs[PROPOSAL]["params"]
+    origins = [trial.system_attrs[PROPOSAL]["notes"].get("origin") for trial in study.trials]
+    assert "mutation" in origins
+    assert len({SPACE.decode(trial.params).digest for trial in study.trials}) == 12
+
+
+def test_a_proposal_is_pending_for_others_before_the_objective_asks_for_a_parameter() -> None:
+    sampler = LocalSearchSampler(SPACE, seed=0)
+    study = optuna.create_study(sampler=sampler)
+    trial = study.ask()
+    proposed = SPACE.decode(study.trials[0].system_attrs[PROPOSAL]["params"])
+    assert sampler.observations(study).pending == (proposed,)
+    assert suggest(trial, SPACE) == proposed
+
+
+def test_proposals_depend_on_the_storage_alone_not_on_the_sampler_instance() -> None:
+    def fresh() -> BaseSampler:
+        return LocalSearchSampler(SPACE, seed=3, n_startup_trials=2)
+
+    kept = optuna.create_study(sampler=fresh())
+    kept.optimize(loss, n_trials=8)
+    renewed = optuna.create_study(sampler=fresh())
+    for _ in range(8):
+        renewed.sampler = fresh()
+        renewed.optimize(loss, n_trials=1)
+    assert [trial.params for trial in kept.trials] == [trial.params for trial in renewed.trials]
+
+
+class _Stubborn:
+    """Proposes one and the same candidate for as long as it is not pending: what two workers at once come to."""
+
+    space = ListedSpace()
+
+    def __init__(self, meanwhile: Callable[[], None]) -> None:
+        self.meanwhile: Callable[[], None] | None = meanwhile
+
+    def propose(self, observations: Observations, n: int, generator: np.random.Generator) -> list[Proposal]:
+        meanwhile, self.meanwhile = self.meanwhile, None
+        if meanwhile is not None:
+            meanwhile()
+        free = [candidate for candidate in self.space.candidates if candidate.digest not in observations.digests]
+        return [Proposal(free[0])]
+
+
+def test_of_two_workers_that_propose_the_same_at_once_the_younger_trial_proposes_again() -> None:
+    space = _Stubborn.space
+    study = optuna.create_study()
+    older = study.ask()
+
+    def another_worker_publishes() -> None:
+        params = space.encode(space.candidates[0])
+        study._storage.set_trial_system_attr(older._trial_id, PROPOSAL, {"params": params})
+
+    first = optuna.create_trial(
+        params=space.encode(space.candidates[7]), distributions=to_distributions(space.parameters), value=1.0
+    )
+    study.add_trial(first)
+    study.sampler = ProposerSampler(_Stubborn(another_worker_publishes), seed=0, n_startup_trials=1)
+    assert suggest(study.ask(), space) == space.candidates[1]
+
+
+def test_a_trial_that_the_user_queued_is_evaluated_as_it_is() -> None:
+    study = optuna.create_study(sampler=LocalSearchSampler(SPACE, seed=0))
+    wanted = SPACE.sample(np.random.default_rng(5))
+    study.enqueue_trial(SPACE.encode(wanted))
+    trial = study.ask()
+    assert PROPOSAL not in study.trials[0].system_attrs
+    assert suggest(trial, SPACE) == wanted
+
+
+def test_a_partly_queued_trial_is_completed_by_a_proposal() -> None:
+    study = optuna.create_study(sampler=LocalSearchSampler(SPACE, seed=0))
+    study.enqueue_trial({"learning_rate": 0.0123})
+    assert suggest(study.ask(), SPACE).hyperparameters["learning_rate"] == 0.0123
+
+
+def test_a_proposer_that_fails_leaves_no_running_trial_behind() -> None:
+    class Failing:
+        space = SPACE
+
+        def propose(self, observations: Observations, n: int, generator: np.random.Generator) -> list[Proposal]:
+            raise RuntimeError("no idea")
+
+    study = optuna.create_study(sampler=LocalSearchSampler(SPACE, seed=0))
+    study.optimize(loss, n_trials=1)
+    study.sampler = ProposerSampler(Failing(), n_startup_trials=1)
+    with pytest.raises(RuntimeError, match="no idea"):
+        study.optimize(loss, n_trials=1)
+    assert [trial.state for trial in study.trials] == [TrialState.COMPLETE, TrialState.FAIL]
+
+
+def test_parameters_beyond_the_space_go_to_the_independent_sampler() -> None:
+    study = optuna.create_study(sampler=LocalSearchSampler(SPACE, seed=0, n_startup_trials=1))
+
+    def objective(trial: optuna.Trial) -> float:
+        return loss(trial) + trial.suggest_float("extra", 0, 1)
+
+    study.optimize(objective, n_trials=4)
+    assert len({trial.params["extra"] for trial in study.trials}) == 4
+
+
+def test_a_study_in_a_file_goes_on_in_another_process_as_if_it_were_the_same(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path / 'study.db'}"
+
+    def opened() -> optuna.Study:
+        sampler = LocalSearchSampler(SPACE, seed=1, n_startup_trials=3)
+        return optuna.create_study(study_name="s", storage=open_storage(url), sampler=sampler, load_if_exists=True)
+
+    for _ in range(3):
+        opened().optimize(loss, n_trials=2)
+    memory = optuna.create_study(sampler=LocalSearchSampler(SPACE, seed=1, n_startup_trials=3))
+    memory.optimize(loss, n_trials=6)
+    assert [trial.params for trial in opened().trials] == [trial.params for trial in memory.trials]
+
+
+def test_fewer_than_one_startup_trial_is_refused() -> None:
+    with pytest.raises(ValueError, match="got n_startup_trials = 0, expected at least 1"):
+        ProposerSampler(UniformProposer(SPACE), n_startup_trials=0)
+
+
+def test_a_study_of_two_objectives_is_refused_in_one_sentence() -> None:
+    sampler = ProposerSampler(EvolutionProposer(SPACE), seed=0)
+    study = optuna.create_study(directions=["minimize", "minimize"], sampler=sampler)
+    with pytest.raises(ValueError, match="got a study of 2 objectives, this sampler takes one"):
+        suggest(study.ask(), SPACE)
