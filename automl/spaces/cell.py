@@ -1,0 +1,305 @@
+"""CellSpace: cells of operations on edges or on nodes, alone or stacked to a network.
+
+Two published search spaces are instances: `nas_bench_201()` (Dong and Yang 2020: six edges of a four-vertex graph, five
+operations) and `nas_bench_graph()` (Qin et al. 2022: nine patterns of links between four operations, nine operations).
+
+Assignments whose cells compute the same function by construction (see `automl.spaces.cell_graphs`) are one candidate,
+so that no training and no trial of a search is spent on it twice: NAS-Bench-201's 15,625 assignments are 8,765
+candidates, NAS-Bench-Graph's 59,049 are its 26,206 published cells. Every assignment stays valid; `encode` answers with
+one representative of a candidate, always the same.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from itertools import permutations, product
+from typing import Any, Final
+
+import numpy as np
+
+from automl.observations import Candidate
+from automl.parameters import Categorical, Parameter, Value
+from automl.spaces.base import DECISION_OF_TASK, Choose, Space, TaskKind
+from automl.spaces.cell_graphs import (
+    Tree,
+    contracted,
+    edge_cell,
+    edge_operations,
+    first_cell,
+    live_edges,
+    node_cell,
+    stacked,
+    tree_of,
+)
+from automl.spaces.hyperparameters import (
+    DEFAULT_HYPERPARAMETERS,
+    Hyperparameters,
+    check_names,
+    choose_hyperparameters,
+    encode_hyperparameters,
+)
+from automl.spaces.limits import check_task_kind
+from automl.spaces.neighbours import perturbed
+from kernels.architecture import Architecture, Edge
+
+EDGE_OPERATIONS: Final = ("none", "skip_connect", "nor_conv_1x1", "nor_conv_3x3", "avg_pool_3x3")
+"""NAS-Bench-201's operations; "none" is the zero operation."""
+
+GRAPH_OPERATIONS: Final = ("gat", "gcn", "gin", "cheb", "sage", "arma", "graph", "fc", "skip")
+"""NAS-Bench-Graph's operations; "skip" is the identity."""
+
+GRAPH_LINKS: Final = (
+    (0, 0, 0, 0),
+    (0, 0, 0, 1),
+    (0, 0, 1, 1),
+    (0, 0, 1, 2),
+    (0, 0, 1, 3),
+    (0, 1, 1, 1),
+    (0, 1, 1, 2),
+    (0, 1, 2, 2),
+    (0, 1, 2, 3),
+)
+"""NAS-Bench-Graph's patterns: what each of the four operations reads, 0 for the input, k for the k-th operation."""
+
+_LINKS = "links"
+_LIST_LIMIT = 100_000  # Assignments; a larger space is not listed.
+
+
+@dataclass(frozen=True)
+class CellSpace(Space):
+    """Cells of operations, alone or stacked to a network.
+
+    Args:
+        operations: Labels of the operations.
+        vertices: Of a cell with operations on edges: an operation is chosen for each pair of vertices.
+        links: Patterns of a cell with operations on nodes, instead of `vertices`: for each operation what it reads, 0
+            for the cell's input, k for the k-th operation.
+        zero: The operation on an edge that stands for no edge.
+        identity: The operation on a node that passes on its input.
+        channels: Units of every layer of a stage, one entry a stage; without any the candidate is the bare cell.
+        copies: Cells of a stage.
+        task_kind: "classification" (softmax decision layer) or "regression" (linear); `for_task` adapts it.
+        hyperparameters: What else is searched, by name.
+
+    Raises:
+        ValueError: If there is no operation to choose from, or a pattern links forward.
+
+    Example:
+        >>> space = CellSpace.nas_bench_201()
+        >>> candidate = space.sample(np.random.default_rng(0))
+        >>> space.decode(space.encode(candidate)) == candidate
+        True
+    """
+
+    operations: tuple[str, ...] = EDGE_OPERATIONS
+    vertices: int = 4
+    links: tuple[tuple[int, ...], ...] = ()
+    zero: str = "none"
+    identity: str = "skip"
+    channels: tuple[int, ...] = (16, 32)
+    copies: int = 1
+    task_kind: TaskKind = "classification"
+    hyperparameters: Mapping[str, Parameter] = DEFAULT_HYPERPARAMETERS
+
+    def __post_init__(self) -> None:
+        for name in ("operations", "channels"):
+            object.__setattr__(self, name, tuple(getattr(self, name)))
+        object.__setattr__(self, "links", tuple(tuple(pattern) for pattern in self.links))
+        object.__setattr__(self, "hyperparameters", Hyperparameters(self.hyperparameters))
+        check_task_kind(self.task_kind)
+        self._check_operations()
+        self._check_stages()
+        for pattern in self.links:
+            _check_pattern(pattern, len(self.links[0]))
+        check_names(self.hyperparameters, self._structure)
+
+    def _check_operations(self) -> None:
+        idle = {self.identity} if self.links else {self.zero}
+        if not set(self.operations) - idle:
+            raise ValueError(
+                f"got the operations {self.operations}, expected at least one that computes something; add one."
+            )
+
+    def _check_stages(self) -> None:
+        for name, number, least in (("vertices", self.vertices, 2), ("copies", self.copies, 1)):
+            if number < least:
+                raise ValueError(f"got {name} = {number}, expected at least {least}; raise it.")
+        if any(width < 1 for width in self.channels):
+            raise ValueError(f"got channels = {self.channels}, expected positive numbers; raise them to 1 or more.")
+
+    @classmethod
+    def nas_bench_201(cls) -> CellSpace:
+        """The bare cells of NAS-Bench-201 (Dong and Yang 2020), without hyperparameters."""
+        return cls(channels=(), hyperparameters={})
+
+    @classmethod
+    def nas_bench_graph(cls, operations: Sequence[str] = GRAPH_OPERATIONS) -> CellSpace:
+        """The bare cells of NAS-Bench-Graph (Qin et al. 2022); its data set "proteins" knows fewer operations."""
+        return cls(tuple(operations), links=GRAPH_LINKS, channels=(), hyperparameters={})
+
+    @cached_property
+    def _pairs(self) -> tuple[Edge, ...]:
+        """The edges in NAS-Bench-201's order: by head, then by tail."""
+        return tuple((tail, head) for head in range(1, self.vertices) for tail in range(head))
+
+    @cached_property
+    def _structure(self) -> dict[str, Parameter]:
+        operation = Categorical(self.operations)
+        if not self.links:
+            return {f"operation_{tail}_{head}": operation for tail, head in self._pairs}
+        patterns = Categorical(tuple(_pattern_name(pattern) for pattern in self.links))
+        return {_LINKS: patterns} | {f"operation_{node}": operation for node in range(1, len(self.links[0]) + 1)}
+
+    @cached_property
+    def parameters(self) -> Mapping[str, Parameter]:
+        """Every parameter that `build` asks for, by name, in the order of the walk."""
+        return {**self._structure, **self.hyperparameters}
+
+    def for_task(self, kind: TaskKind, image_size: int | None = None) -> CellSpace:
+        """The same cells with the decision layer of a task, and no stage that its images are too small for."""
+        halvings = len(self.channels) if image_size is None else max(int(image_size).bit_length() - 1, 1)
+        return replace(self, task_kind=kind, channels=self.channels[:halvings])
+
+    def build(self, choose: Choose) -> Candidate:
+        """Asks for the links if any, for every operation, then for the hyperparameters."""
+        chosen = tuple(str(choose(name, parameter)) for name, parameter in self._structure.items())
+        return Candidate(self._network(self._cell(chosen)), choose_hyperparameters(choose, self.hyperparameters))
+
+    def _cell(self, chosen: Sequence[str]) -> Architecture:
+        if self.links:
+            return node_cell(self._tree(chosen))
+        return edge_cell(dict(zip(self._pairs, chosen, strict=True)), self.zero)
+
+    def _tree(self, chosen: Sequence[str]) -> Tree:
+        """The tree of a choice of links and operations; identities alone stand for the first operation that is none."""
+        links = [int(source) for source in chosen[0].split("-")]
+        tree = contracted(links, chosen[1:], self.identity)
+        return tree or ((next(label for label in self.operations if label != self.identity), ()),)
+
+    def _network(self, cell: Architecture) -> Architecture:
+        if not self.channels:
+            return cell
+        return stacked(cell, self.channels, self.copies, DECISION_OF_TASK[self.task_kind])
+
+    def encode(self, candidate: Candidate) -> dict[str, Value]:
+        """The representative of the assignments that make `candidate`: the first in the order of the choices.
+
+        Raises:
+            ValueError: If the candidate lies outside the space.
+        """
+        graph = candidate.architecture
+        cell = first_cell(graph) if self.channels and graph is not None else graph
+        chosen = None if cell is None else self._representative(cell)
+        if graph is None or cell is None or chosen is None or self._network(cell).digest != graph.digest:
+            raise ValueError(
+                f"got {'no architecture' if graph is None else f'a network of the layers {graph.labels}'}, expected "
+                f"a cell of {', '.join(self.operations)}; was the candidate made in another space?"
+            )
+        structure: dict[str, Value] = dict(zip(self._structure, chosen, strict=True))
+        return structure | encode_hyperparameters(candidate, self.hyperparameters)
+
+    def _representative(self, cell: Architecture) -> tuple[str, ...] | None:
+        """The first choice of links and operations that makes the cell; None where none does."""
+        found = self._node_choices(cell) if self.links else self._edge_choices(cell)
+        ranks = [
+            {choice: i for i, choice in enumerate(parameter.choices)}
+            for parameter in self._structure.values()
+            if isinstance(parameter, Categorical)
+        ]
+        known = [c for c in found if all(choice in rank for choice, rank in zip(c, ranks, strict=True))]
+        return min(known, key=lambda c: [rank[choice] for choice, rank in zip(c, ranks, strict=True)], default=None)
+
+    def _edge_choices(self, cell: Architecture) -> Iterator[tuple[str, ...]]:
+        for live in edge_operations(cell, self.vertices):
+            yield tuple(live.get(edge, self.zero) for edge in self._pairs)
+
+    def _node_choices(self, cell: Architecture) -> Iterator[tuple[str, ...]]:
+        size = len(self.links[0])
+        labels = [label for v, label in enumerate(cell.labels) if v not in (cell.input, cell.output)]
+        tree = tree_of(cell)
+        if tree is None or len(labels) > size:
+            return
+        orders = dict.fromkeys(permutations([*labels, *[self.identity] * (size - len(labels))]))
+        for pattern, order in product(self.links, orders):
+            if contracted(pattern, order, self.identity) == tree:
+                yield (_pattern_name(pattern), *order)
+
+    def mutate(self, candidate: Candidate, generator: np.random.Generator) -> Candidate:
+        """A candidate with one operation, the pattern of links, or one hyperparameter changed."""
+        n_cell, n_other = len(self._structure), len(self.hyperparameters)
+        if n_other and generator.random() < n_other / (n_cell + n_other):
+            return Candidate(
+                candidate.architecture, perturbed(candidate.hyperparameters, self.hyperparameters, generator)
+            )
+        assignment = self.encode(candidate)
+        edits = [
+            (name, choice)
+            for name, parameter in self._structure.items()
+            if isinstance(parameter, Categorical)
+            for choice in parameter.choices
+            if choice != assignment[name]
+        ]
+        for i in generator.permutation(len(edits)):
+            name, choice = edits[int(i)]
+            mutant = self.decode({**assignment, name: choice})
+            if mutant != candidate:
+                return mutant
+        return candidate
+
+    @cached_property
+    def _listed(self) -> tuple[Candidate, ...] | None:
+        choices = [p.choices for p in self.parameters.values() if isinstance(p, Categorical)]
+        if len(choices) < len(self.parameters) or math.prod(map(len, choices)) > _LIST_LIMIT:
+            return None
+        alike: dict[object, dict[str, Value]] = {}
+        for chosen in product(*choices):
+            cell = tuple(map(str, chosen[: len(self._structure)]))
+            alike.setdefault((self._key(cell), chosen[len(cell) :]), dict(zip(self.parameters, chosen, strict=True)))
+        return tuple(dict.fromkeys(map(self.decode, alike.values())))
+
+    def _key(self, chosen: Sequence[str]) -> object:
+        """Equal only for choices of one cell, and computed ten times as fast as the cell."""
+        if self.links:
+            return self._tree(chosen)
+        return tuple(live_edges(dict(zip(self._pairs, chosen, strict=True)), self.zero).items())
+
+    @property
+    def candidates(self) -> Sequence[Candidate] | None:
+        """All candidates, each once, in the order of their first assignment; None in a space too large to list."""
+        return self._listed
+
+    def to_dict(self) -> dict[str, Any]:
+        """The space as JSON-ready fields, read back by `from_dict`."""
+        return {
+            "type": "cell",
+            "operations": list(self.operations),
+            "vertices": self.vertices,
+            "links": [list(pattern) for pattern in self.links],
+            "zero": self.zero,
+            "identity": self.identity,
+            "channels": list(self.channels),
+            "copies": self.copies,
+            "task_kind": self.task_kind,
+            "hyperparameters": Hyperparameters(self.hyperparameters).to_dict(),
+        }
+
+    @classmethod
+    def from_dict(cls, fields: Mapping[str, Any]) -> CellSpace:
+        """The inverse of `to_dict`; raises ValueError where the fields make no space."""
+        arguments = {name: value for name, value in fields.items() if name != "type"}
+        return cls(**arguments | {"hyperparameters": Hyperparameters.from_dict(fields["hyperparameters"])})
+
+
+def _pattern_name(pattern: Sequence[int]) -> str:
+    return "-".join(map(str, pattern))
+
+
+def _check_pattern(pattern: Sequence[int], size: int) -> None:
+    if len(pattern) != size or not all(0 <= source <= i for i, source in enumerate(pattern)):
+        raise ValueError(
+            f"got the links {tuple(pattern)}, expected {size} numbers, the i-th (from 0) at most i; "
+            "let each operation read the input (0) or an earlier operation."
+        )
