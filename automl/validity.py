@@ -116,7 +116,7 @@ def inverse_image_sizes(architecture: Architecture) -> list[int]:
             (size,) = incoming
             if size == FLAT:
                 raise ValueError(
-                    f"layer {layer} ({label}) reads a vector, expected an image; put it before the layers that give one."
+                    f"layer {layer} ({label}) reads a vector, expected an image; put it before those that give one."
                 )
             sizes[layer] = 2 * size if label in POOLING or strides[layer] == 2 else size
     return sizes
