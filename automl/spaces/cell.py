@@ -147,10 +147,10 @@ class CellSpace(Space):
 
     @cached_property
     def _structure(self) -> dict[str, Parameter]:
-        operation = Categorical(self.operations)
+        operation: Parameter = Categorical(self.operations)
         if not self.links:
             return {f"operation_{tail}_{head}": operation for tail, head in self._pairs}
-        patterns = Categorical(tuple(_pattern_name(pattern) for pattern in self.links))
+        patterns: Parameter = Categorical(tuple(_pattern_name(pattern) for pattern in self.links))
         return {_LINKS: patterns} | {f"operation_{node}": operation for node in range(1, len(self.links[0]) + 1)}
 
     @cached_property
