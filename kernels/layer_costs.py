@@ -158,7 +158,8 @@ def label_costs(labels: Iterable[str]) -> LabelCosts:
     "skip" and farthest from "none". "ip" and "op" are added where missing.
 
     >>> costs = label_costs(["conv_3x3", "conv_5x5", "skip", "none"])
-    >>> [round(costs.table[0][costs.index[label]], 3) for label in ("conv_3x3", "conv_5x5", "skip", "none", "ip")]
+    >>> conv = dict(zip(costs.labels, costs.table[costs.index["conv_3x3"]]))
+    >>> [round(conv[label], 3) for label in ("conv_3x3", "conv_5x5", "skip", "none", "ip")]
     [0.0, 0.3, 1.2, 1.7, inf]
     """
     names = tuple(dict.fromkeys((INPUT, OUTPUT, *labels)))

@@ -204,7 +204,7 @@ def _solve(layers: Sequence[_Layers], pairs: Indices, nu_str: Floats, mismatch: 
 
 
 def _plain(x: _Layers, y: _Layers, nu_str: Floats, table: Floats) -> list[float]:
-    from ot import emd2  # type: ignore[import-untyped]  # POT has no stubs
+    from ot import emd2
 
     mismatch = table[np.ix_(x.labels, y.labels)]
     structure = np.abs(x.lengths[:, None, :] - y.lengths[None, :, :]).mean(axis=2)
