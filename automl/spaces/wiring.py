@@ -19,7 +19,7 @@ from typing import Literal
 
 from automl.parameters import Categorical, Int, Parameter, Value
 from automl.spaces.base import Choose
-from kernels.architecture import INPUT, OUTPUT, Architecture
+from kernels.architecture import Architecture
 
 Wiring = Literal["chain", "skips", "free"]
 WIRING = "wiring"
@@ -90,12 +90,11 @@ def topological_order(architecture: Architecture) -> tuple[int, ...]:
     return architecture.topological_order
 
 
-def hidden_layers(architecture: Architecture, decision: str) -> tuple[list[int], list[Inputs]]:
-    """The layers between input and decision, in topological order, and what each reads from, numbered in that order.
+def decision_layer(architecture: Architecture, decision: str) -> int:
+    """The one decision layer of a network.
 
     Raises:
-        ValueError: If the network does not end in one decision layer of that label that is fed by all loose ends and
-            by nothing else.
+        ValueError: If the network does not end in exactly one decision layer of that label.
     """
     labels = architecture.labels
     if labels.count(decision) != 1 or architecture.parents[architecture.output] != (labels.index(decision),):
@@ -103,13 +102,29 @@ def hidden_layers(architecture: Architecture, decision: str) -> tuple[list[int],
             f"got {labels.count(decision)} decision layers {decision!r}, expected one, the only layer that feeds "
             "the output; mend the network's end or the space's task kind."
         )
-    order = [layer for layer in topological_order(architecture) if labels[layer] not in (INPUT, OUTPUT, decision)]
-    number = {architecture.input: 0} | {layer: i for i, layer in enumerate(order, start=1)}
-    inputs = [tuple(sorted([number[parent] for parent in architecture.parents[layer]])) for layer in order]
-    ends = sorted(number[parent] for parent in architecture.parents[labels.index(decision)])
-    if ends != loose_ends(inputs):
+    return labels.index(decision)
+
+
+def check_loose_ends(ends: Sequence[int], inputs: Sequence[Inputs]) -> None:
+    """Raises ValueError unless `ends`, which a network's end reads, are the layers that no other layer reads."""
+    if sorted(ends) != loose_ends(inputs):
         raise ValueError(
-            f"got a decision layer that reads layers {ends}, expected those that no other layer reads, "
+            f"got a network whose end reads layers {sorted(ends)}, expected those that no other layer reads, "
             f"{loose_ends(inputs)}; drop its other edges."
         )
+
+
+def hidden_layers(architecture: Architecture, decision: str) -> tuple[list[int], list[Inputs]]:
+    """The layers between input and decision, in topological order, and what each reads from, numbered in that order.
+
+    Raises:
+        ValueError: If the network does not end in one decision layer of that label that is fed by all loose ends and
+            by nothing else.
+    """
+    end = decision_layer(architecture, decision)
+    outside = (architecture.input, end, architecture.output)
+    order = [layer for layer in topological_order(architecture) if layer not in outside]
+    number = {architecture.input: 0} | {layer: i for i, layer in enumerate(order, start=1)}
+    inputs = [tuple(sorted([number[parent] for parent in architecture.parents[layer]])) for layer in order]
+    check_loose_ends([number[parent] for parent in architecture.parents[end]], inputs)
     return order, inputs

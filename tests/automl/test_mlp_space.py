@@ -8,14 +8,14 @@ import numpy as np
 import pytest
 
 from automl.observations import Candidate
-from automl.parameters import Float, Int
+from automl.parameters import Float, Int, Value
 from automl.spaces.hyperparameters import default_hyperparameters
 from automl.spaces.mlp import MLPSpace
 from automl.spaces.registry import space_from_dict
 from kernels.architecture import Architecture
 from tests.contracts.space import SpaceContract
 
-HYPERPARAMETERS = {
+HYPERPARAMETERS: dict[str, Value] = {
     "learning_rate": 0.01,
     "weight_decay": 1e-4,
     "batch_size": 32,
@@ -113,7 +113,7 @@ def test_the_decision_layer_follows_the_kind_of_task() -> None:
             network(("relu",) * 4, (8, 9, 10, 11), ((0, 1), (0, 2), (0, 3), (1, 4), (2, 4), (3, 4), (4, 5))),
             "reads from 3 layers",
         ),
-        (network(("relu", "elu"), (8, 8), ((0, 1), (1, 2), (1, 3), (2, 3))), "expected those that no other"),
+        (network(("relu", "elu"), (8, 8), ((0, 1), (1, 2), (1, 3), (2, 3))), "whose end reads layers"),
         (Candidate(None, HYPERPARAMETERS), "without an architecture"),
         (Candidate(CHAIN.architecture, HYPERPARAMETERS | {"dropout": 0.9}), "dropout = 0.9"),
     ],

@@ -1,4 +1,4 @@
-"""What every search space must hold (`automl.spaces.base.Space`): one class of laws, inherited by each space's tests."""
+"""What every search space must hold (`automl.spaces.base.Space`): one class of laws, inherited by the tests of each."""
 
 from __future__ import annotations
 
