@@ -1,0 +1,150 @@
+"""Kernels on layer graphs that count: Weisfeiler-Lehman subtrees, label paths, labels by depth.
+
+The Weisfeiler-Lehman subtree kernel (Shervashidze et al. 2011; Ru et al. 2021, NAS-BOWL) colours every layer by its label, then h times anew by its own colour and those of its neighbours, and counts all colours of all
+rounds. Here neighbours are told apart by direction. Label paths are the path encoding of BANANAS (White et al. 2021),
+counted. Each kernel is the cosine of two vectors of counts: positive semi-definite, 1 for a graph with itself, and
+linear in the size of the graphs. Colours are 64-bit digests of what they stand for, so that counts of graphs met at
+different times, or in different processes, have a vocabulary in common.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
+from hashlib import blake2b
+from math import log2
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+from scipy.sparse import csr_array
+
+from kernels.architecture import Architecture
+
+Floats = npt.NDArray[np.float64]
+Counts = Mapping[int, int]
+Direction = Literal["parents", "children", "both"]
+
+_PATH_LIMIT = 512
+_CACHED_NETWORKS = 8192
+
+
+def weisfeiler_lehman_kernel(
+    a: Sequence[Architecture],
+    b: Sequence[Architecture] | None = None,
+    iterations: int = 2,
+    *,
+    direction: Direction = "both",
+    with_units: bool = False,
+) -> Floats:
+    """Normalised Weisfeiler-Lehman subtree kernel between all graphs of two lists.
+
+    Args:
+        a: Graphs.
+        b: Graphs; `a` itself by default.
+        iterations: Rounds h of recolouring; 0 compares the histograms of labels.
+        direction: Which neighbours a round looks at.
+        with_units: Whether a layer's first colour is its label with its units, to the nearest power of two, and its
+            stride, and not its label alone.
+
+    Returns:
+        A float64 array (len(a), len(b)) with entries in [0, 1].
+
+    Raises:
+        ValueError: If `iterations` is negative.
+    """
+
+    def counts(architecture: Architecture) -> Counts:
+        return weisfeiler_lehman_counts(architecture, iterations, direction=direction, with_units=with_units)
+
+    return _cosine_kernel(counts, a, b)
+
+
+def label_path_kernel(a: Sequence[Architecture], b: Sequence[Architecture] | None = None) -> Floats:
+    """Cosine of the counts of label paths from "ip" to "op", a float64 array (len(a), len(b))."""
+    return _cosine_kernel(label_path_counts, a, b)
+
+
+def label_depth_kernel(a: Sequence[Architecture], b: Sequence[Architecture] | None = None) -> Floats:
+    """Cosine of the counts of labels by depth, a float64 array (len(a), len(b))."""
+    return _cosine_kernel(label_depth_counts, a, b)
+
+
+@lru_cache(maxsize=_CACHED_NETWORKS)
+def weisfeiler_lehman_counts(
+    architecture: Architecture, iterations: int = 2, *, direction: Direction = "both", with_units: bool = False
+) -> Counts:
+    """How often each colour occurs among the layers, in all rounds together; see `weisfeiler_lehman_kernel`."""
+    if iterations < 0:
+        raise ValueError(f"got {iterations} iterations, expected 0 or more; 1 to 3 are usual.")
+    colours = [_digest(key) for key in _layer_keys(architecture, with_units)]
+    counts = Counter(colours)
+    nowhere: tuple[tuple[int, ...], ...] = ((),) * len(architecture)
+    above = nowhere if direction == "children" else architecture.parents
+    below = nowhere if direction == "parents" else architecture.children
+    for _ in range(iterations):
+        colours = [
+            _digest((own, sorted(colours[p] for p in above[layer]), sorted(colours[c] for c in below[layer])))
+            for layer, own in enumerate(colours)
+        ]
+        counts.update(colours)
+    return counts
+
+
+@lru_cache(maxsize=_CACHED_NETWORKS)
+def label_path_counts(architecture: Architecture) -> Counts:
+    """How many paths from "ip" to "op" read each sequence of labels.
+
+    The number of paths can grow exponentially with depth: at every layer the sequences beyond some hundreds are
+    dropped, those with the largest digests, so that different graphs keep the same ones.
+    """
+    paths: list[Counter[int]] = [Counter() for _ in architecture.labels]
+    for layer in architecture.topological_order:
+        reached: Counter[int] = Counter() if architecture.parents[layer] else Counter({0: 1})
+        for parent in architecture.parents[layer]:
+            reached.update(paths[parent])
+        extended = Counter({_digest((path, architecture.labels[layer])): count for path, count in reached.items()})
+        paths[layer] = Counter({path: extended[path] for path in sorted(extended)[:_PATH_LIMIT]})
+    return paths[architecture.output]
+
+
+@lru_cache(maxsize=_CACHED_NETWORKS)
+def label_depth_counts(architecture: Architecture) -> Counts:
+    """How many layers have each label at each depth, the depth being the longest path from "ip"."""
+    depths = [0] * len(architecture)
+    for layer in architecture.topological_order:
+        depths[layer] = max((depths[parent] + 1 for parent in architecture.parents[layer]), default=0)
+    return Counter(_digest(key) for key in zip(architecture.labels, depths, strict=True))
+
+
+def count_matrix(counts: Sequence[Counts]) -> csr_array:
+    """Counts as the rows of one sparse float64 matrix (n, number of distinct keys)."""
+    columns: dict[int, int] = {}
+    indices = [columns.setdefault(key, len(columns)) for row in counts for key in row]
+    values = np.array([value for row in counts for value in row.values()], dtype=np.float64)
+    starts = np.cumsum([0, *(len(row) for row in counts)])
+    return csr_array((values, indices, starts), shape=(len(counts), len(columns)))
+
+
+def _cosine_kernel(
+    counts: Callable[[Architecture], Counts], a: Sequence[Architecture], b: Sequence[Architecture] | None
+) -> Floats:
+    matrix = count_matrix([counts(architecture) for architecture in [*a, *(b or ())]])
+    norms = np.sqrt(matrix.power(2).sum(axis=1))
+    rows, columns = slice(len(a)), slice(len(a)) if b is None else slice(len(a), None)
+    products = (matrix[rows] @ matrix[columns].T).toarray()
+    cosines: Floats = products / np.outer(norms[rows], norms[columns])
+    return cosines
+
+
+def _layer_keys(architecture: Architecture, with_units: bool) -> list[tuple[object, ...]]:
+    if not with_units:
+        return [(label,) for label in architecture.labels]
+    strides = architecture.strides or (None,) * len(architecture)
+    sizes = [None if units is None else round(log2(units)) for units in architecture.units]
+    return list(zip(architecture.labels, sizes, strides, strict=True))
+
+
+def _digest(key: object) -> int:
+    return int.from_bytes(blake2b(repr(key).encode(), digest_size=8).digest(), "big")
