@@ -1,10 +1,11 @@
 """Kernels on layer graphs that count: Weisfeiler-Lehman subtrees, label paths, labels by depth.
 
-The Weisfeiler-Lehman subtree kernel (Shervashidze et al. 2011; Ru et al. 2021, NAS-BOWL) colours every layer by its label, then h times anew by its own colour and those of its neighbours, and counts all colours of all
-rounds. Here neighbours are told apart by direction. Label paths are the path encoding of BANANAS (White et al. 2021),
-counted. Each kernel is the cosine of two vectors of counts: positive semi-definite, 1 for a graph with itself, and
-linear in the size of the graphs. Colours are 64-bit digests of what they stand for, so that counts of graphs met at
-different times, or in different processes, have a vocabulary in common.
+The Weisfeiler-Lehman subtree kernel (Shervashidze et al. 2011; Ru et al. 2021, NAS-BOWL) colours every layer by its
+label, then h times anew by its own colour and those of its neighbours, and counts all colours of all rounds. Here
+neighbours are told apart by direction. Label paths are the path encoding of BANANAS (White et al. 2021), counted. Each
+kernel is the cosine of two vectors of counts: positive semi-definite, 1 for a graph with itself, and linear in the size
+of the graphs. Colours are 64-bit digests of what they stand for, so that counts of graphs met at different times, or in
+different processes, have a vocabulary in common.
 """
 
 from __future__ import annotations
