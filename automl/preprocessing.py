@@ -331,7 +331,8 @@ class TargetCoding:
 
     def labels(self, probabilities: NDArray[np.float64]) -> NDArray[Any]:
         """The most probable class of each row, as the user's labels [n]."""
-        return np.asarray(self.classes)[probabilities.argmax(axis=1)]
+        labels: NDArray[Any] = np.asarray(self.classes)
+        return np.asarray(labels[probabilities.argmax(axis=1)])
 
     def to_dict(self) -> dict[str, Any]:
         """The coding as JSON-ready fields."""

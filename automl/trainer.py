@@ -1,0 +1,420 @@
+"""The shared trainer: (module, task, hyperparameters, report) -> Evaluation and the weights of the best epoch.
+
+Small networks spend their time between operations rather than in them. So the data live on the device as tensors and
+are shuffled once an epoch, all weights lie in two flat buffers that a fused optimiser updates at once, and nothing
+waits for the device within an epoch. On a CPU a seed fixes the result to the bit.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any, Literal
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from automl.network import build_network
+from automl.observations import Candidate, Evaluation
+from automl.parameters import Value
+from automl.task import Part, Task
+
+Report = Callable[[int, float], bool]
+"""Told the epoch, from 1, and the task's metric on the validation part after it; answers whether to stop (prune)."""
+
+Schedule = Literal["cosine", "constant"]
+
+_EVALUATION_ROWS = 8192
+_MIN_BATCH_SIZE = 8
+_MOMENTUM = 0.9
+_DEFAULTS: Mapping[str, Value] = {
+    "learning_rate": 1e-3,
+    "weight_decay": 1e-4,
+    "batch_size": 64,
+    "optimizer": "adamw",
+    "dropout": 0.0,
+}
+
+
+@dataclass(frozen=True)
+class TrainerSettings:
+    """What is the same for every candidate of a study.
+
+    Args:
+        max_epochs: Most epochs to train.
+        patience: Epochs without a better validation metric after which to stop.
+        schedule: "cosine" decay of the learning rate to zero over `max_epochs`, or "constant".
+        warmup: Share of all steps in which the learning rate rises linearly to its value.
+        gradient_clip: Largest Euclidean norm of a step's gradient; None not to clip.
+        min_batches: Batches that every epoch has at least: in small tables they are smaller than `batch_size` asks.
+        device: "auto" (a GPU that CUDA sees, else the CPU), or any name that torch knows.
+        n_threads: Threads of the CPU; more than one may change the last bits of a result.
+
+    Raises:
+        ValueError: If a field is out of range.
+    """
+
+    max_epochs: int = 40
+    patience: int = 12
+    schedule: Schedule = "cosine"
+    warmup: float = 0.05
+    gradient_clip: float | None = 1.0
+    min_batches: int = 8
+    device: str = "auto"
+    n_threads: int = 1
+
+    def __post_init__(self) -> None:
+        for name in ("max_epochs", "patience", "min_batches", "n_threads"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"got {name}={getattr(self, name)}, expected 1 or more; raise it.")
+        if self.schedule not in ("cosine", "constant"):
+            raise ValueError(f"got schedule={self.schedule!r}, expected 'cosine' or 'constant'; choose one of these.")
+        if not 0.0 <= self.warmup < 1.0:
+            raise ValueError(f"got warmup={self.warmup}, expected a share from 0 to below 1; lower it.")
+        if self.gradient_clip is not None and not self.gradient_clip > 0.0:
+            raise ValueError(f"got gradient_clip={self.gradient_clip}, expected a positive norm or None; raise it.")
+
+    def to_dict(self) -> dict[str, Any]:
+        """The settings as JSON-ready fields."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> TrainerSettings:
+        """The inverse of `to_dict`; fields that are absent take their defaults.
+
+        Raises:
+            ValueError: If a field is unknown or out of range.
+        """
+        known = {setting.name for setting in fields(cls)}
+        unknown = set(values) - known
+        if unknown:
+            raise ValueError(f"got the settings {sorted(unknown)}, expected some of {sorted(known)}; remove or rename.")
+        return cls(**values)
+
+
+@dataclass(frozen=True, eq=False)
+class TrainingResult:
+    """What a training was worth, and the weights of its best epoch on the CPU, by name (empty where it failed)."""
+
+    evaluation: Evaluation
+    state: Mapping[str, Tensor] = field(default_factory=dict)
+
+
+def evaluate_candidate(
+    candidate: Candidate,
+    task: Task,
+    *,
+    settings: TrainerSettings | None = None,
+    seed: int = 0,
+    report: Report | None = None,
+) -> TrainingResult:
+    """Builds and trains the network of a candidate: `build_network`, then `train`.
+
+    Args:
+        candidate: With an architecture.
+        task: What to train on.
+        settings: The trainer's settings; the defaults where None.
+        seed: Seed of the weights, batches and dropout.
+        report: Told of every epoch; may stop the training.
+
+    Raises:
+        ValueError: If the candidate has no architecture or its network does not fit the task.
+    """
+    if candidate.architecture is None:
+        raise ValueError("got a candidate without an architecture, expected one to train; use a space of networks.")
+    started = time.perf_counter()
+    try:
+        module = build_network(
+            candidate.architecture,
+            n_inputs=task.n_features,
+            n_outputs=task.n_outputs,
+            image_shape=task.image_shape,
+            dropout=float(candidate.hyperparameters.get("dropout", _DEFAULTS["dropout"])),
+            seed=seed,
+        )
+    except (RuntimeError, MemoryError) as error:
+        if not _is_out_of_memory(error):
+            raise
+        return TrainingResult(_failure("out of memory while building the network", started))
+    return train(module, task, candidate.hyperparameters, settings=settings, seed=seed, report=report)
+
+
+def train(
+    module: nn.Module,
+    task: Task,
+    hyperparameters: Mapping[str, Value],
+    *,
+    settings: TrainerSettings | None = None,
+    seed: int = 0,
+    report: Report | None = None,
+) -> TrainingResult:
+    """Trains a module on a task's training part and judges it on the validation part after every epoch.
+
+    Args:
+        module: Takes rows `[n, n_features]`, gives `[n, n_outputs]`; afterwards it holds the best epoch's weights.
+        task: What to train on.
+        hyperparameters: `learning_rate`, `weight_decay`, `batch_size` and `optimizer` ("adamw", "sgd", "rmsprop"), each
+            with a default; others are left to whoever built the module.
+        settings: The trainer's settings; the defaults where None.
+        seed: Seed of the batches and of dropout; the global random state is left as it was.
+        report: Told of every epoch; may stop the training.
+
+    Returns:
+        The evaluation and the weights. Divergence and lack of memory are evaluations with the status "failed", no
+        exceptions.
+
+    Raises:
+        ValueError: If the optimiser is unknown or a hyperparameter out of range.
+    """
+    settings = settings or TrainerSettings()
+    device = _device(settings.device)
+    started = time.perf_counter()
+    devices = [device] if device.type == "cuda" else []
+    with _threads(settings.n_threads), torch.random.fork_rng(devices=devices):
+        torch.manual_seed(seed)
+        try:
+            run = _Run(module, task, {**_DEFAULTS, **hyperparameters}, settings, device, seed)
+            status, reason = run.epochs(report)
+        except (RuntimeError, MemoryError) as error:
+            if not _is_out_of_memory(error):
+                raise
+            return TrainingResult(_failure("out of memory while training", started, n_parameters(module)))
+        if status == "failed":
+            return TrainingResult(_failure(reason, started, n_parameters(module), tuple(run.curve)))
+        return run.result(status, reason, started)
+
+
+def n_parameters(module: nn.Module) -> int:
+    """Number of trained weights of a module."""
+    return sum(parameter.numel() for parameter in module.parameters() if parameter.requires_grad)
+
+
+class _Run:
+    """One training: the data on the device, the flat weights and their optimiser, and the best epoch so far."""
+
+    def __init__(
+        self,
+        module: nn.Module,
+        task: Task,
+        hyperparameters: Mapping[str, Value],
+        settings: TrainerSettings,
+        device: torch.device,
+        seed: int,
+    ) -> None:
+        self.module = module.to(device)
+        self.task = task
+        self.settings = settings
+        self.inputs, self.targets = _tensors(task.train, device)
+        self.validation_inputs, _ = _tensors(task.validation, device)
+        self.loss = _loss(task)
+        self.weights = FlatWeights(module)
+        self.learning_rate = float(hyperparameters["learning_rate"])
+        self.optimizer = _optimizer(self.weights, hyperparameters)
+        self.batch_size = _batch_size(int(hyperparameters["batch_size"]), len(self.targets), settings)
+        self.generator = torch.Generator().manual_seed(seed)
+        self.curve: list[float] = []
+        self.best_epoch = 0
+        self.best_value = math.nan
+        self.best_outputs: NDArray[np.float32] = np.empty((0, task.n_outputs), np.float32)
+        self.best_state: list[Tensor] = []
+
+    def epochs(self, report: Report | None) -> tuple[Literal["complete", "pruned", "failed"], str]:
+        """Trains until the settings, a lack of progress, the report or a divergence ends it."""
+        for epoch in range(1, self.settings.max_epochs + 1):
+            mean_loss = self._epoch(epoch)
+            outputs = predict_outputs(self.module, self.validation_inputs)
+            if not (math.isfinite(mean_loss) and np.isfinite(outputs).all()):
+                return "failed", f"diverged in epoch {epoch}: its loss or outputs were not finite"
+            value = self.task.score(outputs, self.task.validation)
+            self.curve.append(value)
+            if self.best_epoch == 0 or self.task.judge.better(value, self.best_value):
+                self.best_epoch, self.best_value, self.best_outputs = epoch, value, outputs
+                self.best_state = [tensor.clone() for tensor in self._tensors()]
+            if report is not None and report(epoch, value):
+                return "pruned", f"stopped by the pruner after epoch {epoch}"
+            if epoch - self.best_epoch >= self.settings.patience:
+                break
+        return "complete", ""
+
+    def _epoch(self, epoch: int) -> float:
+        """One pass over the training part in a new order; the mean loss of its batches."""
+        order = torch.randperm(len(self.targets), generator=self.generator).to(self.inputs.device)
+        batches = list(
+            zip(self.inputs[order].split(self.batch_size), self.targets[order].split(self.batch_size), strict=True)
+        )
+        if len(batches) > 1 and len(batches[-1][1]) == 1:
+            batches.pop()  # batch normalisation needs two rows
+        total = torch.zeros((), device=self.inputs.device)
+        self.module.train()
+        for step, (inputs, targets) in enumerate(batches):
+            self._set_learning_rate((epoch - 1 + step / len(batches)) / self.settings.max_epochs)
+            loss = self.loss(self.module(inputs), targets)
+            self.weights.zero_gradients()
+            loss.backward()
+            if self.settings.gradient_clip is not None:
+                self.weights.clip_gradients(self.settings.gradient_clip)
+            self.optimizer.step()
+            total += loss.detach()
+        return float(total) / len(batches)
+
+    def _set_learning_rate(self, progress: float) -> None:
+        """Sets the learning rate for a share of the whole training, in [0, 1)."""
+        rate = self.learning_rate
+        if progress < self.settings.warmup:
+            rate *= (progress + 0.01) / (self.settings.warmup + 0.01)
+        if self.settings.schedule == "cosine":
+            rate *= 0.5 * (1.0 + math.cos(math.pi * progress))
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+
+    def _tensors(self) -> list[Tensor]:
+        """All that a network is made of once trained: its flat weights and its buffers."""
+        return [*self.weights.flat, *self.module.buffers()]
+
+    def result(self, status: Literal["complete", "pruned"], reason: str, started: float) -> TrainingResult:
+        """Puts the best epoch's weights back, and tells what they were worth."""
+        with torch.no_grad():
+            for tensor, best in zip(self._tensors(), self.best_state, strict=True):
+                tensor.copy_(best)
+        self.weights.release()
+        evaluation = Evaluation(
+            status=status,
+            value=self.best_value,
+            metrics=self.task.scores(self.best_outputs, self.task.validation),
+            curve=tuple(self.curve),
+            best_epoch=self.best_epoch,
+            epochs=len(self.curve),
+            seconds=time.perf_counter() - started,
+            n_parameters=n_parameters(self.module),
+            reason=reason,
+        )
+        state = {name: tensor.detach().cpu().clone() for name, tensor in self.module.state_dict().items()}
+        return TrainingResult(evaluation, state)
+
+
+class FlatWeights:
+    """A module's parameters as views of two flat buffers, with and without weight decay, and their gradients alike.
+
+    One optimiser step, one norm or one copy is then a single operation, however many layers there are.
+    """
+
+    def __init__(self, module: nn.Module) -> None:
+        trained = [parameter for parameter in module.parameters() if parameter.requires_grad]
+        # Biases and normalisation are not decayed: shrinking them has no regularising effect (He et al. 2019, 3.1).
+        self._groups = [[p for p in trained if p.dim() > 1], [p for p in trained if p.dim() <= 1]]
+        self.flat = [self._flatten(group) for group in self._groups]
+        self._gradients = [flat.grad for flat in self.flat if flat.grad is not None]
+
+    @staticmethod
+    def _flatten(group: list[nn.Parameter]) -> nn.Parameter:
+        device = group[0].device if group else None
+        flat = nn.Parameter(torch.zeros(sum(p.numel() for p in group), device=device))
+        flat.grad = torch.zeros_like(flat)
+        start = 0
+        with torch.no_grad():
+            for parameter in group:
+                stop = start + parameter.numel()
+                flat[start:stop] = parameter.flatten()
+                parameter.data = flat.data[start:stop].view_as(parameter)
+                parameter.grad = flat.grad[start:stop].view_as(parameter)
+                start = stop
+        return flat
+
+    def zero_gradients(self) -> None:
+        """Sets all gradients to zero."""
+        for gradient in self._gradients:
+            gradient.zero_()
+
+    def clip_gradients(self, norm: float) -> None:
+        """Scales the gradients down to that Euclidean norm where theirs is larger, without waiting for the device."""
+        norms = [torch.linalg.vector_norm(gradient) for gradient in self._gradients]
+        factor = (norm / (torch.hypot(*norms) + 1e-12)).clamp_(max=1.0)
+        for gradient in self._gradients:
+            gradient.mul_(factor)
+
+    def release(self) -> None:
+        """Gives every parameter memory of its own again."""
+        for parameter in (parameter for group in self._groups for parameter in group):
+            parameter.data = parameter.data.clone()
+            parameter.grad = None
+
+
+@torch.inference_mode()
+def predict_outputs(module: nn.Module, inputs: Tensor) -> NDArray[np.float32]:
+    """A module's outputs `[n, n_outputs]` in evaluation mode, some thousand rows at a time."""
+    module.eval()
+    return np.concatenate([module(rows).cpu().numpy() for rows in inputs.split(_EVALUATION_ROWS)])
+
+
+@contextmanager
+def _threads(n: int) -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(n)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def _device(name: str) -> torch.device:
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    return torch.device(name)
+
+
+def _tensors(part: Part, device: torch.device) -> tuple[Tensor, Tensor]:
+    return torch.from_numpy(part.inputs).to(device), torch.from_numpy(part.targets).to(device)
+
+
+def _loss(task: Task) -> Callable[[Tensor, Tensor], Tensor]:
+    """The loss of outputs [n, n_outputs] against targets [n] that stands for the task's metric."""
+    if task.kind == "classification":
+        return F.cross_entropy
+    regression = F.l1_loss if task.metric == "mae" else F.mse_loss
+    return lambda outputs, targets: regression(outputs[:, 0], targets)
+
+
+def _batch_size(wanted: int, n_rows: int, settings: TrainerSettings) -> int:
+    if wanted < 1:
+        raise ValueError(f"got batch_size={wanted}, expected 1 or more; raise it.")
+    return min(wanted, max(_MIN_BATCH_SIZE, n_rows // settings.min_batches))
+
+
+def _optimizer(weights: FlatWeights, hyperparameters: Mapping[str, Value]) -> torch.optim.Optimizer:
+    decayed, plain = weights.flat
+    decay, rate, name = (hyperparameters[key] for key in ("weight_decay", "learning_rate", "optimizer"))
+    groups = [{"params": [decayed], "weight_decay": float(decay)}, {"params": [plain], "weight_decay": 0.0}]
+    if name == "adamw":
+        return torch.optim.AdamW(groups, lr=float(rate), fused=True)
+    if name == "sgd":
+        return torch.optim.SGD(groups, lr=float(rate), momentum=_MOMENTUM, nesterov=True, fused=True)
+    if name == "rmsprop":
+        return torch.optim.RMSprop(groups, lr=float(rate), foreach=True)
+    raise ValueError(f"got optimizer={name!r}, expected 'adamw', 'sgd' or 'rmsprop'; choose one of these.")
+
+
+def _is_out_of_memory(error: Exception) -> bool:
+    text = str(error).lower()
+    return (
+        isinstance(error, MemoryError | torch.OutOfMemoryError) or "out of memory" in text or "allocate memory" in text
+    )
+
+
+def _failure(reason: str, started: float, n_parameters: int = 0, curve: tuple[float, ...] = ()) -> Evaluation:
+    return Evaluation(
+        status="failed",
+        value=math.nan,
+        metrics={},
+        curve=curve,
+        best_epoch=0,
+        epochs=len(curve),
+        seconds=time.perf_counter() - started,
+        n_parameters=n_parameters,
+        reason=reason,
+    )
