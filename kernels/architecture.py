@@ -15,6 +15,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Literal
 
+from kernels.canonical_order import canonical_order, stable_colours
+
 INPUT = "ip"
 OUTPUT = "op"
 CONVOLUTIONS = ("conv3", "conv5", "conv7")
@@ -28,9 +30,6 @@ MLP_LABELS = frozenset({INPUT, OUTPUT, *RECTIFIERS, *SIGMOIDS, *DECISIONS})
 
 Family = Literal["mlp", "cnn", "graph"]
 Edge = tuple[int, int]
-
-# Graphs with more symmetric orders than this get a colour digest instead of an exact one (see `Architecture.digest`).
-_CANONICAL_SEARCH_LIMIT = 512
 
 
 @dataclass(frozen=True)
@@ -104,13 +103,13 @@ class Architecture:
             )
         if len(self.topological_order) != n:
             raise ValueError("got a cycle among the edges, expected an acyclic graph; remove an edge that leads back.")
-        for layer in self.topological_order:
-            if layer != self.input and not self.parents[layer]:
+        for layer, (parents, children) in enumerate(zip(self.parents, self.children, strict=True)):
+            if not parents and layer != self.input:
                 raise ValueError(
                     f"layer {layer} ({self.labels[layer]}) has no input, expected a path from 'ip' to it; "
                     "add an edge that leads to it."
                 )
-            if layer != self.output and not self.children[layer]:
+            if not children and layer != self.output:
                 raise ValueError(
                     f"layer {layer} ({self.labels[layer]}) leads nowhere, expected a path to 'op'; add an edge from it."
                 )
@@ -135,7 +134,7 @@ class Architecture:
     @cached_property
     def parents(self) -> tuple[tuple[int, ...], ...]:
         """For each layer, the layers it reads from, in increasing order."""
-        return _adjacency(len(self.labels), ((v, u) for u, v in self.edges))
+        return _adjacency(len(self.labels), [(v, u) for u, v in self.edges])
 
     @cached_property
     def children(self) -> tuple[tuple[int, ...], ...]:
@@ -147,8 +146,9 @@ class Architecture:
         """Layer indices, every layer after all of its parents (Kahn's algorithm, first in first out)."""
         waiting = [len(parents) for parents in self.parents]
         order = [layer for layer, count in enumerate(waiting) if count == 0]
+        children = self.children
         for layer in order:
-            for child in self.children[layer]:
+            for child in children[layer]:
                 waiting[child] -= 1
                 if waiting[child] == 0:
                     order.append(child)
@@ -171,23 +171,25 @@ class Architecture:
     def _depths(self) -> tuple[int, ...]:
         depths = [0] * len(self.labels)
         for layer in self.topological_order:
-            depths[layer] = max((depths[parent] + 1 for parent in self.parents[layer]), default=0)
+            if self.parents[layer]:
+                depths[layer] = 1 + max([depths[parent] for parent in self.parents[layer]])
         return tuple(depths)
 
     @cached_property
     def digest(self) -> str:
         """Hexadecimal digest, equal for isomorphic graphs and different for others, but for some of extreme symmetry.
 
-        The exact canonical order is found by colour refinement with individualisation; a graph whose symmetries would
-        need more than a few hundred trials gets the digest of its stable colours, which is as invariant but may be
-        shared by distinct graphs.
+        It tells the graph in its exact canonical order (`kernels.canonical_order`); a graph for which that search is
+        given up gets the digest of its stable colours, which is as invariant but may be shared by distinct graphs.
         """
         form = self._canonical_form
         return hashlib.sha256(repr(form).encode()).hexdigest()[:32]
 
     def canonical(self) -> Architecture:
         """The same graph in canonical topological order, equal for isomorphic graphs; "ip" first and "op" last."""
-        return self.permuted(self._canonical_search[0])
+        reordered = self._reordered(self._canonical_order[0])
+        reordered.__dict__["_canonical_form"] = self._canonical_form  # spares it a search of its own
+        return reordered
 
     def permuted(self, order: Sequence[int]) -> Architecture:
         """The same graph with layer `order[i]` at index i.
@@ -199,13 +201,19 @@ class Architecture:
             raise ValueError(
                 f"got the order {list(order)}, expected each index from 0 to {len(self) - 1} once; pass a permutation."
             )
-        position = {layer: i for i, layer in enumerate(order)}
-        return Architecture(
-            labels=tuple(self.labels[layer] for layer in order),
-            units=tuple(self.units[layer] for layer in order),
-            edges=tuple((position[u], position[v]) for u, v in self.edges),
-            strides=None if self.strides is None else tuple(self.strides[layer] for layer in order),
-        )
+        return self._reordered(order)
+
+    def _reordered(self, order: Sequence[int]) -> Architecture:
+        """`permuted` without a check: what holds for a graph holds for it in any order of its layers."""
+        fields = {
+            "labels": tuple([self.labels[layer] for layer in order]),
+            "units": tuple([self.units[layer] for layer in order]),
+            "edges": self._edges_in(order),
+            "strides": None if self.strides is None else tuple([self.strides[layer] for layer in order]),
+        }
+        reordered = object.__new__(Architecture)
+        reordered.__dict__.update(fields)
+        return reordered
 
     @cached_property
     def _layer_keys(self) -> tuple[tuple[int, str, int, int], ...]:
@@ -216,41 +224,23 @@ class Architecture:
         )
 
     @cached_property
-    def _canonical_search(self) -> tuple[tuple[int, ...], tuple[Edge, ...], bool]:
-        """The canonical order, its edges, and whether the search was complete (if so, isomorphic graphs agree)."""
-        best: tuple[tuple[Edge, ...], tuple[int, ...]] | None = None
-        stack = [_refine(_ranks(self._layer_keys), self.parents, self.children)]
-        leaves = 0
-        while stack and leaves < _CANONICAL_SEARCH_LIMIT:
-            colours = stack.pop()
-            tied = _smallest_tied_class(colours)
-            if not tied:
-                leaves += 1
-                edges = tuple(sorted((colours[u], colours[v]) for u, v in self.edges))
-                order = tuple(sorted(range(len(self)), key=colours.__getitem__))
-                best = min(best, (edges, order)) if best else (edges, order)
-                continue
-            twins: set[tuple[tuple[int, ...], tuple[int, ...]]] = set()
-            for layer in tied:
-                neighbourhood = (self.parents[layer], self.children[layer])
-                if neighbourhood in twins:
-                    continue  # exchanging two layers with the same neighbours changes nothing: one stands for both
-                twins.add(neighbourhood)
-                keys = [(colour, 0 if other == layer else 1) for other, colour in enumerate(colours)]
-                stack.append(_refine(_ranks(keys), self.parents, self.children))
-        assert best is not None, "the search reaches a leaf before its limit, since each step splits a class"
-        return best[1], best[0], not stack
+    def _canonical_order(self) -> tuple[tuple[int, ...], bool]:
+        return canonical_order(self._layer_keys, self.parents, self.children)
 
     @cached_property
     def _canonical_form(self) -> tuple[object, ...]:
-        order, edges, complete = self._canonical_search
+        order, complete = self._canonical_order
         if complete:
-            return (tuple(self._layer_keys[layer] for layer in order), edges)
-        colours = _refine(_ranks(self._layer_keys), self.parents, self.children)
+            return tuple([self._layer_keys[layer] for layer in order]), self._edges_in(order)
+        colours = stable_colours(self._layer_keys, self.parents, self.children)
         return (
             tuple(sorted(zip(colours, self._layer_keys, strict=True))),
             tuple(sorted((colours[u], colours[v]) for u, v in self.edges)),
         )
+
+    def _edges_in(self, order: Sequence[int]) -> tuple[Edge, ...]:
+        position = {layer: i for i, layer in enumerate(order)}
+        return tuple(sorted([(position[u], position[v]) for u, v in self.edges]))
 
     def to_dict(self) -> dict[str, Any]:
         """The fields as JSON-ready lists; `strides` only where the network has any."""
@@ -290,40 +280,8 @@ class Architecture:
 
 
 def _adjacency(n: int, edges: Iterable[Edge]) -> tuple[tuple[int, ...], ...]:
+    """For each layer the ends of its edges, in the order of `edges`."""
     neighbours: list[list[int]] = [[] for _ in range(n)]
     for u, v in edges:
         neighbours[u].append(v)
-    return tuple(tuple(sorted(layers)) for layers in neighbours)
-
-
-def _ranks(keys: Sequence[Any]) -> list[int]:
-    """Each key replaced by the number of keys smaller than it: a class of n equal keys leaves room to be split."""
-    first: dict[Any, int] = {}
-    for position, key in enumerate(sorted(keys)):
-        first.setdefault(key, position)
-    return [first[key] for key in keys]
-
-
-def _refine(colours: list[int], parents: Sequence[Sequence[int]], children: Sequence[Sequence[int]]) -> list[int]:
-    """Splits classes by the colours of parents and children until none splits (directed Weisfeiler-Lehman).
-
-    Ranks of (own colour, ...) keep the order of the classes, so colours stay sorted by depth: they end as a
-    topological order.
-    """
-    while True:
-        keys = [
-            (colour, sorted(colours[p] for p in parents[layer]), sorted(colours[c] for c in children[layer]))
-            for layer, colour in enumerate(colours)
-        ]
-        refined = _ranks([(own, tuple(above), tuple(below)) for own, above, below in keys])
-        if refined == colours:
-            return refined
-        colours = refined
-
-
-def _smallest_tied_class(colours: Sequence[int]) -> list[int]:
-    classes: dict[int, list[int]] = {}
-    for layer, colour in enumerate(colours):
-        classes.setdefault(colour, []).append(layer)
-    tied = [colour for colour, layers in classes.items() if len(layers) > 1]
-    return classes[min(tied)] if tied else []
+    return tuple([tuple(layers) for layers in neighbours])
