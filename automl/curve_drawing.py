@@ -24,18 +24,18 @@ class _Scale:
         return self.start + (value - self.low) / (self.high - self.low) * (self.end - self.start)
 
 
-def curve_svg(curve: Sequence[float], *, metric: str = "metric", best_epoch: int | None = None) -> str:
+def curve_svg(curve: Sequence[float | None], *, metric: str = "metric", best_epoch: int | None = None) -> str:
     """The learning curve as the text of an SVG document.
 
     Args:
-        curve: The metric on the validation part after every epoch; values that are not finite leave a gap.
+        curve: The metric on the validation part after every epoch; None and values that are not finite leave a gap.
         metric: Name of the metric, for the heading.
         best_epoch: Number of epochs, from 1, after which the value that counts was reached; marked on the curve.
 
     Returns:
         A well-formed SVG document on a white ground.
     """
-    points = [(epoch, float(value)) for epoch, value in enumerate(curve, start=1) if math.isfinite(value)]
+    points = [(epoch, v) for epoch, v in enumerate(curve, start=1) if v is not None and math.isfinite(v)]
     best = next(((epoch, value) for epoch, value in points if epoch == best_epoch), None)
     heading = f"{best[1]:.4g} after {_epochs(best[0])}" if best else f"{_epochs(len(curve))}, no best value"
     title = f"Validation {metric.replace('_', ' ')}: {heading}"

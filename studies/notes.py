@@ -59,8 +59,10 @@ def _measured(facts: TrialFacts) -> list[tuple[str, str]]:
     return measured + _metrics(facts.metrics)
 
 
-def _metrics(metrics: Mapping[str, float]) -> list[tuple[str, str]]:
-    return [(name.replace("_", " "), f"{value:.4g}") for name, value in metrics.items() if math.isfinite(value)]
+def _metrics(metrics: Mapping[str, float | None]) -> list[tuple[str, str]]:
+    """The metrics that are finite; the storage holds None in the place of NaN."""
+    finite = {name: value for name, value in metrics.items() if value is not None and math.isfinite(value)}
+    return [(name.replace("_", " "), f"{value:.4g}") for name, value in finite.items()]
 
 
 def _proposal(facts: TrialFacts) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from xml.etree import ElementTree
 
 import pytest
@@ -15,7 +16,7 @@ from kernels.architecture import Architecture
 SVG = "{http://www.w3.org/2000/svg}"
 
 
-def draw(curve: list[float], best_epoch: int | None = None) -> ElementTree.Element:
+def draw(curve: Sequence[float | None], best_epoch: int | None = None) -> ElementTree.Element:
     return ElementTree.fromstring(curve_svg(curve, metric="log_loss", best_epoch=best_epoch))
 
 
@@ -42,7 +43,7 @@ def test_the_best_epoch_is_marked_and_named_in_the_heading() -> None:
 
 
 def test_epochs_that_are_not_finite_leave_a_gap() -> None:
-    assert path_of(draw([1.0, math.nan, math.inf, 2.0])).count("M") == 2
+    assert path_of(draw([1.0, math.nan, math.inf, None, 2.0])).count("M") == 2
 
 
 @pytest.mark.parametrize("curve", [[], [math.nan], [0.5], [0.0, 0.0], [1e-300, 2e-300], [1e30, -1e30], [-5.0] * 500])
