@@ -12,18 +12,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from xml.sax.saxutils import escape
 
+from automl.layer_texts import layer_detail, layer_kind, layer_name
 from automl.layered_layout import Layout, layered_layout
-from kernels.architecture import (
-    CONVOLUTIONS,
-    DECISIONS,
-    INPUT,
-    OUTPUT,
-    POOLS,
-    RECTIFIERS,
-    RESIDUALS,
-    SIGMOIDS,
-    Architecture,
-)
+from kernels.architecture import Architecture
 
 # Kind of layer -> (fill, border), readable with dark text on top and told apart by eyes that see few colours.
 _COLOURS = {
@@ -37,19 +28,6 @@ _COLOURS = {
     "decision": ("#ffe4e6", "#e11d48"),
     "other": ("#f4f4f5", "#71717a"),
 }
-_KINDS = {
-    **dict.fromkeys((INPUT, OUTPUT), "end"),
-    **dict.fromkeys(RECTIFIERS, "rectifier"),
-    **dict.fromkeys(SIGMOIDS, "sigmoid"),
-    **dict.fromkeys(CONVOLUTIONS, "convolution"),
-    **dict.fromkeys(RESIDUALS, "residual"),
-    **dict.fromkeys(POOLS, "pooling"),
-    "fc": "fully connected",
-    **dict.fromkeys(DECISIONS, "decision"),
-}
-# Labels of the user's own and of cells ("nor_conv_3x3", "avg_pool_3x3") are told by the words in them.
-_WORDS = (("pool", "pooling"), ("res", "residual"), ("conv", "convolution"), ("linear", "fully connected"))
-
 _FONT = "Inter,'Segoe UI',Roboto,'Helvetica Neue',Arial,sans-serif"
 _MARGIN = 20.0
 _CLEARANCE = 12.0  # between two lines side by side; boxes keep half as much on each side of them besides
@@ -102,18 +80,11 @@ def architecture_svg(architecture: Architecture, *, title: str | None = None) ->
     return "\n".join(parts) + "\n"
 
 
-def layer_kind(label: str) -> str:
-    """What a layer with this label does, in one word: "convolution", "pooling", ..., "other" where nothing tells."""
-    if label in _KINDS:
-        return _KINDS[label]
-    return next((kind for word, kind in _WORDS if word in label.lower()), "other")
-
-
 # --- Layers as boxes ------------------------------------------------------------------------------------------------
 
 
 def _box(architecture: Architecture, layer: int) -> _Box:
-    name, detail = _name(architecture.labels[layer]), _detail(architecture, layer)
+    name, detail = layer_name(architecture.labels[layer]), layer_detail(architecture, layer)
     units = architecture.units[layer]
     width = 84.0 if units is None else 60.0 + 12.0 * math.log2(units + 1)
     text = max(_text_width(name, 13.0), _text_width(detail, 11.0)) + 26.0
@@ -122,30 +93,8 @@ def _box(architecture: Architecture, layer: int) -> _Box:
     return _Box(name, detail, kind, max(width, text, ports), 42.0 if detail else 30.0)
 
 
-def _name(label: str) -> str:
-    """The label as people say it: "conv3" is "conv 3×3", "max-pool" is "max pool"."""
-    if label in (INPUT, OUTPUT):
-        return "input" if label == INPUT else "output"
-    if label in CONVOLUTIONS or label in RESIDUALS:
-        return f"{label[:-1]} {label[-1]}×{label[-1]}"
-    return label.replace("-", " ").replace("_", " ")
-
-
-def _detail(architecture: Architecture, layer: int) -> str:
-    kind = layer_kind(architecture.labels[layer])
-    units = architecture.units[layer]
-    stride = architecture.strides[layer] if architecture.strides else None
-    parts = []
-    if units is not None and kind != "end":
-        word = "channel" if kind in ("convolution", "residual", "pooling") else "unit"
-        parts.append(f"{units} {word}{'' if units == 1 else 's'}")
-    if stride is not None and stride > 1:
-        parts.append(f"stride {stride}")
-    return ", ".join(parts)
-
-
 def _layer_title(architecture: Architecture, layer: int) -> str:
-    detail = _detail(architecture, layer)
+    detail = layer_detail(architecture, layer)
     return f"layer {layer}: {architecture.labels[layer]}" + (f", {detail}" if detail else "")
 
 

@@ -7,7 +7,8 @@ from xml.etree import ElementTree
 
 import pytest
 
-from automl.drawing import architecture_svg, layer_kind
+from automl.drawing import architecture_svg
+from automl.layer_texts import layer_kind
 from kernels.architecture import Architecture
 
 SVG = "{http://www.w3.org/2000/svg}"
