@@ -10,10 +10,13 @@ pooled down; before "fc" and decision layers an image is pooled to at most 2 x 2
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 
+import numpy as np
 import torch
 import torch.nn.functional as F
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from kernels.architecture import CONVOLUTIONS, DECISIONS, INPUT, OUTPUT, POOLS, RESIDUALS, Architecture
@@ -22,6 +25,7 @@ Shape = tuple[int, ...]
 """Shape of one row's output of a layer: (units,) or (channels, height, width)."""
 
 _PROBE_ROWS = 256
+_EVALUATION_ROWS = 8192
 _DECISION_GAIN = 0.1
 _FLATTENED_SIZE = 2
 
@@ -199,7 +203,7 @@ def build_network(
     image_shape: tuple[int, int, int] | None = None,
     dropout: float = 0.0,
     seed: int = 0,
-) -> nn.Module:
+) -> LayerGraph:
     """The network of an architecture, initialised from the seed alone.
 
     Args:
@@ -212,6 +216,36 @@ def build_network(
 
     Returns:
         A module that takes rows `[n, n_inputs]` and gives `[n, n_outputs]`: logits, or standardised values.
+
+    Raises:
+        ValueError: As `assemble` does.
+    """
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        network = assemble(
+            architecture, n_inputs=n_inputs, n_outputs=n_outputs, image_shape=image_shape, dropout=dropout
+        )
+        _initialise(network)
+        network.calibrate(torch.randn(_PROBE_ROWS, n_inputs))
+    return network
+
+
+def assemble(
+    architecture: Architecture,
+    *,
+    n_inputs: int,
+    n_outputs: int,
+    image_shape: tuple[int, int, int] | None = None,
+    dropout: float = 0.0,
+) -> LayerGraph:
+    """The network of an architecture before its initialisation: what saved weights are loaded into.
+
+    Args:
+        architecture: Of the family "mlp" or "cnn".
+        n_inputs: Numbers in each row of the inputs.
+        n_outputs: Outputs of each decision layer.
+        image_shape: Channels, height and width of the image that a row holds; a "cnn" needs it.
+        dropout: Share of dense units dropped in training.
 
     Raises:
         ValueError: If the family is another, a "cnn" has no image, or a layer of images follows a flat one.
@@ -229,12 +263,25 @@ def build_network(
             "use MLPSpace for tables, or give image_shape."
         )
     input_shape: Shape = (n_inputs,) if architecture.family == "mlp" else tuple(image_shape or ())
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        network = _assemble(architecture, input_shape, n_outputs, dropout)
-        _initialise(network)
-        network.calibrate(torch.randn(_PROBE_ROWS, n_inputs))
-    return network
+    return _assemble(architecture, input_shape, n_outputs, dropout)
+
+
+@torch.inference_mode()
+def predict_outputs(module: nn.Module, inputs: Tensor) -> NDArray[np.float32]:
+    """A module's outputs `[n, n_outputs]` in evaluation mode, some thousand rows at a time."""
+    module.eval()
+    return np.concatenate([module(rows).cpu().numpy() for rows in inputs.split(_EVALUATION_ROWS)])
+
+
+@contextmanager
+def limited_threads(n: int) -> Iterator[None]:
+    """Runs a block with torch on n threads of the CPU: with one, results do not depend on its number of cores."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(n)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def _assemble(architecture: Architecture, input_shape: Shape, n_outputs: int, dropout: float) -> LayerGraph:

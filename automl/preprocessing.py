@@ -93,8 +93,15 @@ class Levels:
 
 @dataclass(frozen=True)
 class Preprocessor:
-    """Turns tables into the inputs of a network: numbers first, then their indicators, then each column of texts."""
+    """Turns tables into the inputs of a network: numbers first, then their indicators, then each column of texts.
 
+    Args:
+        columns: Every column of the table it was fitted on, in order: what the columns of a bare array are.
+        numbers: The numeric columns.
+        texts: The columns of texts that are used.
+    """
+
+    columns: tuple[str, ...]
     numbers: Numbers
     texts: tuple[Levels, ...]
 
@@ -146,7 +153,7 @@ class Preprocessor:
         """The inverse of `to_dict`."""
         numbers = Numbers(**{name: tuple(values) for name, values in fields["numbers"].items()})
         texts = tuple(Levels(t["name"], tuple(t["levels"]), tuple(t["rare"])) for t in fields["texts"])
-        return cls(numbers, texts)
+        return cls(tuple(fields["columns"]), numbers, texts)
 
 
 def fit_preprocessor(
@@ -178,7 +185,7 @@ def fit_preprocessor(
                 texts.append(levels)
             else:
                 notes.append(f"column {name!r} is left out: no two of its levels repeat in the training part.")
-    preprocessor = Preprocessor(numbers, tuple(texts))
+    preprocessor = Preprocessor(tuple(table.columns), numbers, tuple(texts))
     if not preprocessor.n_features:
         raise InputError("the data have no column to learn from beside the target; expected at least one: add it.")
     return preprocessor, tuple(notes)

@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Literal
 
@@ -20,7 +19,8 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from automl.network import build_network
+from automl.costs import n_parameters
+from automl.network import build_network, limited_threads, predict_outputs
 from automl.observations import Candidate, Evaluation
 from automl.parameters import Value
 from automl.task import Part, Task
@@ -30,8 +30,8 @@ Report = Callable[[int, float], bool]
 
 Schedule = Literal["cosine", "constant"]
 
-_EVALUATION_ROWS = 8192
 _MIN_BATCH_SIZE = 8
+_ALIGNMENT = 16  # floats: the 64 bytes that torch aligns tensors to, on which the rounding of matrix products depends
 _MOMENTUM = 0.9
 _DEFAULTS: Mapping[str, Value] = {
     "learning_rate": 1e-3,
@@ -176,7 +176,7 @@ def train(
     device = _device(settings.device)
     started = time.perf_counter()
     devices = [device] if device.type == "cuda" else []
-    with _threads(settings.n_threads), torch.random.fork_rng(devices=devices):
+    with limited_threads(settings.n_threads), torch.random.fork_rng(devices=devices):
         torch.manual_seed(seed)
         try:
             run = _Run(module, task, {**_DEFAULTS, **hyperparameters}, settings, device, seed)
@@ -188,11 +188,6 @@ def train(
         if status == "failed":
             return TrainingResult(_failure(reason, started, n_parameters(module), tuple(run.curve)))
         return run.result(status, reason, started)
-
-
-def n_parameters(module: nn.Module) -> int:
-    """Number of trained weights of a module."""
-    return sum(parameter.numel() for parameter in module.parameters() if parameter.requires_grad)
 
 
 class _Run:
@@ -314,16 +309,17 @@ class FlatWeights:
     @staticmethod
     def _flatten(group: list[nn.Parameter]) -> nn.Parameter:
         device = group[0].device if group else None
-        flat = nn.Parameter(torch.zeros(sum(p.numel() for p in group), device=device))
+        sizes = [-(-parameter.numel() // _ALIGNMENT) * _ALIGNMENT for parameter in group]
+        flat = nn.Parameter(torch.zeros(sum(sizes), device=device))
         flat.grad = torch.zeros_like(flat)
         start = 0
         with torch.no_grad():
-            for parameter in group:
+            for parameter, size in zip(group, sizes, strict=True):
                 stop = start + parameter.numel()
                 flat[start:stop] = parameter.flatten()
                 parameter.data = flat.data[start:stop].view_as(parameter)
                 parameter.grad = flat.grad[start:stop].view_as(parameter)
-                start = stop
+                start += size
         return flat
 
     def zero_gradients(self) -> None:
@@ -345,23 +341,6 @@ class FlatWeights:
             parameter.grad = None
 
 
-@torch.inference_mode()
-def predict_outputs(module: nn.Module, inputs: Tensor) -> NDArray[np.float32]:
-    """A module's outputs `[n, n_outputs]` in evaluation mode, some thousand rows at a time."""
-    module.eval()
-    return np.concatenate([module(rows).cpu().numpy() for rows in inputs.split(_EVALUATION_ROWS)])
-
-
-@contextmanager
-def _threads(n: int) -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(n)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
-
-
 def _device(name: str) -> torch.device:
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -369,7 +348,8 @@ def _device(name: str) -> torch.device:
 
 
 def _tensors(part: Part, device: torch.device) -> tuple[Tensor, Tensor]:
-    return torch.from_numpy(part.inputs).to(device), torch.from_numpy(part.targets).to(device)
+    # Copies, since NumPy aligns memory by chance and the last bits of a matrix product depend on it.
+    return torch.tensor(part.inputs, device=device), torch.tensor(part.targets, device=device)
 
 
 def _loss(task: Task) -> Callable[[Tensor, Tensor], Tensor]:
