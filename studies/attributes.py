@@ -14,6 +14,8 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from automl.errors import InputError
+
 PREFIX = "automl:"
 
 # Of a study.
@@ -36,10 +38,9 @@ PROPOSAL_SECONDS = PREFIX + "proposal_seconds"
 
 # Of a trial, for other workers (system attributes).
 PROPOSAL = PREFIX + "proposal"
-WORKER = PREFIX + "worker"
 
-# Optuna's own names, which `RetryHeartbeatStaleTrialCallback` writes.
-_RETRY_HISTORY = "retry_history"
+# Optuna's own name for the numbers of the trials that a queued one takes the place of.
+RETRY_HISTORY = "retry_history"
 
 _DEFINITION_VERSION = 1
 
@@ -99,11 +100,11 @@ class StudyDefinition:
         """The inverse of `to_dict`.
 
         Raises:
-            ValueError: If the fields were written by a newer version of this project.
+            InputError: If the fields were written by a newer version of this project.
         """
         version = fields.get("version")
         if version != _DEFINITION_VERSION:
-            raise ValueError(
+            raise InputError(
                 f"got a study definition of version {version!r}, expected {_DEFINITION_VERSION}; "
                 "install the release of automl-studies that wrote it."
             )
@@ -115,10 +116,10 @@ def read_definition(study_name: str, user_attrs: Mapping[str, Any]) -> StudyDefi
     """The definition among a study's user attributes.
 
     Raises:
-        ValueError: If there is none, or one of a newer version.
+        InputError: If there is none, or one of a newer version.
     """
     if DEFINITION not in user_attrs:
-        raise ValueError(
+        raise InputError(
             f"study {study_name!r} has no {DEFINITION!r} attribute, expected one written by studies.create_study; "
             "open it with optuna.load_study, or choose another study."
         )
@@ -188,7 +189,7 @@ _FACT_KEYS = {
 
 def retried_numbers(trials: Iterable[AttributeTrial]) -> frozenset[int]:
     """Numbers of the trials that were interrupted or whose worker died, and that were queued once more since."""
-    return frozenset(number for trial in trials for number in trial.system_attrs.get(_RETRY_HISTORY, ()))
+    return frozenset(number for trial in trials for number in trial.system_attrs.get(RETRY_HISTORY, ()))
 
 
 def json_ready(value: Any) -> Any:

@@ -26,7 +26,7 @@ from automl.observations import Candidate, Observations
 from automl.spaces.base import Space
 from studies.attributes import PROPOSAL, retried_numbers
 
-_logger = logging.getLogger(__name__)
+_logger = logging.getLogger("automl.studies")
 
 # Optuna's own name for the parameters that `Study.enqueue_trial` fixes.
 _FIXED_PARAMS = "fixed_params"

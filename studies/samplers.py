@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from optuna.distributions import BaseDistribution
 from optuna.samplers import BaseSampler, RandomSampler
+from optuna.storages._heartbeat import get_heartbeat_thread
 from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
@@ -81,10 +82,12 @@ class ProposerSampler(BaseSampler):
         self._independent_sampler.before_trial(study, trial)
         if len(study.directions) > 1 or is_decided(self.space, trial):
             return
+        # Optuna's loop has not yet taken charge of the trial. Lest it stay RUNNING for ever, it is given signs of life
+        # while the proposer thinks, and is marked as failed where the proposer fails.
         try:
-            self._propose(study, trial)
+            with get_heartbeat_thread(trial._trial_id, study._storage):
+                self._propose(study, trial)
         except BaseException:
-            # Else the trial would stay RUNNING for ever: Optuna's loop has not yet taken charge of it.
             study._storage.set_trial_state_values(trial._trial_id, TrialState.FAIL)
             raise
 

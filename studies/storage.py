@@ -18,13 +18,14 @@ from typing import Any
 
 import optuna
 import sqlalchemy
-from optuna.storages import BaseStorage, RDBStorage, RetryHeartbeatStaleTrialCallback
-from optuna.trial import TrialState
+from optuna.storages import BaseStorage, RDBStorage
+from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy.engine import URL, make_url
 
 from automl.errors import InputError
+from studies.attributes import PREFIX, RETRY_HISTORY
 
-_logger = logging.getLogger(__name__)
+_logger = logging.getLogger("automl.studies")
 
 DEFAULT_STORAGE = "sqlite:///automl.db"
 # A worker that has not given a sign of life for the grace period is taken for dead, and its trial is run once more.
@@ -51,7 +52,7 @@ class SharedSQLiteStorage(RDBStorage):
             engine_kwargs={"connect_args": {"timeout": _LOCK_TIMEOUT_SECONDS}},
             heartbeat_interval=heartbeat_interval,
             grace_period=grace_period,
-            heartbeat_stale_trial_callback=_retry_callback(),
+            heartbeat_stale_trial_callback=_requeue_stale,
         )
         sqlalchemy.event.listen(self.engine, "connect", _use_write_ahead_log)
         sqlalchemy.event.listen(self.engine, "begin", self._begin)
@@ -94,7 +95,7 @@ def open_storage(
                     url,
                     heartbeat_interval=heartbeat_interval,
                     grace_period=grace_period,
-                    heartbeat_stale_trial_callback=_retry_callback(),
+                    heartbeat_stale_trial_callback=_requeue_stale,
                 )
             )
     except ImportError as error:
@@ -161,9 +162,29 @@ def _first_line(error: Exception) -> str:
     return (str(cause).strip() or type(cause).__name__).splitlines()[0]
 
 
-def _retry_callback() -> RetryHeartbeatStaleTrialCallback:
-    with _quiet():
-        return RetryHeartbeatStaleTrialCallback(max_retry=MAX_RETRIES)
+def requeue(study: optuna.Study, trial: FrozenTrial) -> None:
+    """Queues an unfinished trial once more, with its proposal and the parameters that it has asked for.
+
+    As Optuna's `RetryHeartbeatStaleTrialCallback`, whose attributes it writes, but without what the trial had written
+    for people.
+    """
+    history = [*trial.system_attrs.get(RETRY_HISTORY, ()), trial.number]
+    kept = {key: value for key, value in trial.user_attrs.items() if not key.startswith(PREFIX)}
+    study.add_trial(
+        optuna.create_trial(
+            state=TrialState.WAITING,
+            params=trial.params,
+            distributions=trial.distributions,
+            user_attrs=kept,
+            system_attrs={"failed_trial": history[0], **trial.system_attrs, RETRY_HISTORY: history},
+        )
+    )
+
+
+def _requeue_stale(study: optuna.Study, trial: FrozenTrial) -> None:
+    """Queues the trial of a worker that died, unless its candidate seems to be what kills the workers."""
+    if len(trial.system_attrs.get(RETRY_HISTORY, ())) < MAX_RETRIES:
+        requeue(study, trial)
 
 
 def _use_write_ahead_log(connection: sqlite3.Connection, _: Any) -> None:

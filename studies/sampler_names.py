@@ -1,0 +1,74 @@
+"""Samplers and pruners by name, as `create_study` and the command line know them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+import numpy as np
+import optuna
+from optuna.pruners import BasePruner
+from optuna.samplers import BaseSampler
+
+from automl.errors import InputError, nearest
+from automl.spaces.base import Space
+from studies.samplers import LocalSearchSampler, NAOSampler, NASBOTSampler, RegularisedEvolutionSampler
+
+_OURS: Mapping[str, Callable[[Space, int], BaseSampler]] = {
+    "nasbot": lambda space, seed: NASBOTSampler(space, seed=seed),
+    "nao": lambda space, seed: NAOSampler(space, seed=seed),
+    "evolution": lambda space, seed: RegularisedEvolutionSampler(space, seed=seed),
+    "local-search": lambda space, seed: LocalSearchSampler(space, seed=seed),
+}
+_OPTUNAS: Mapping[str, Callable[[int], BaseSampler]] = {
+    "random": lambda seed: optuna.samplers.RandomSampler(seed=seed),
+    "tpe": lambda seed: optuna.samplers.TPESampler(seed=seed),
+    "gp": lambda seed: optuna.samplers.GPSampler(seed=seed),
+    "cmaes": lambda seed: optuna.samplers.CmaEsSampler(seed=seed, warn_independent_sampling=False),
+    "nsgaii": lambda seed: optuna.samplers.NSGAIISampler(seed=seed),
+}
+# The warm-up lets a network leave its initial weights before it is compared.
+_PRUNERS: Mapping[str, Callable[[], BasePruner]] = {
+    "median": lambda: optuna.pruners.MedianPruner(n_startup_trials=8, n_warmup_steps=10, interval_steps=5),
+    "none": optuna.pruners.NopPruner,
+}
+
+SAMPLERS = (*_OURS, *_OPTUNAS)
+"""Every sampler's name."""
+PRUNERS = tuple(_PRUNERS)
+"""Every pruner's name."""
+
+
+def check_names(sampler: str, pruner: str) -> None:
+    """Refuses a sampler or pruner that nobody knows.
+
+    Raises:
+        InputError: If a name is unknown.
+    """
+    for sort, name, known in (("sampler", sampler, SAMPLERS), ("pruner", pruner, PRUNERS)):
+        if name not in known:
+            raise InputError(
+                f"got the {sort} {name!r}, expected one of {', '.join(known)}; did you mean {nearest(name, known, 1)}?"
+            )
+
+
+def make_sampler(name: str, space: Space, seed: int, n_trials: int, stream: int) -> BaseSampler:
+    """The sampler of a name.
+
+    Ours draw from the study's seed and the trial's number alone. Optuna's hold a random state of their own, so a
+    worker or a later session gets another seed, else it would repeat the first one's draws.
+
+    Args:
+        name: One of `SAMPLERS`.
+        space: What is searched.
+        seed: Seed of the study.
+        n_trials: Trials that the study has by now.
+        stream: Number of the worker; 0 for the only process.
+    """
+    if name in _OURS:
+        return _OURS[name](space, seed)
+    return _OPTUNAS[name](int(np.random.SeedSequence([seed % 2**63, n_trials, stream]).generate_state(1)[0]))
+
+
+def make_pruner(name: str) -> BasePruner:
+    """The pruner of a name in `PRUNERS`."""
+    return _PRUNERS[name]()

@@ -1,0 +1,576 @@
+"""Study: neural networks searched on a task, kept in an Optuna storage; the Python face of the project.
+
+A study's definition (task, space, trainer settings, sampler, seed) lives in the storage beside its trials, so
+`load_study(name, storage)` alone can go on with it, in another process or on another day.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import optuna
+from optuna.pruners import BasePruner
+from optuna.samplers import BaseSampler
+from optuna.storages import BaseStorage
+from optuna.trial import FrozenTrial, TrialState
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from automl.errors import InputError, nearest
+from automl.model import Model
+from automl.observations import Candidate
+from automl.spaces.base import Space
+from automl.spaces.mlp import MLPSpace
+from automl.spaces.registry import space_from_dict
+from automl.task import Task, task_from_reference
+from automl.trainer import TrainerSettings
+from studies.attributes import BUDGET, DEFINITION, StudyDefinition, read_definition, retried_numbers
+from studies.objective import Objective, TrainingFailed, model_folder, remove_beaten_models
+from studies.sampler_names import check_names, make_pruner, make_sampler
+from studies.storage import DEFAULT_STORAGE, check_exists, open_storage, requeue, sqlite_path, storage_url
+from studies.workers import Budget, run_workers
+
+_logger = logging.getLogger("automl.studies")
+
+Callback = Callable[[optuna.Study, FrozenTrial], None]
+"""Told of every finished trial, as Optuna's callbacks are."""
+
+CUSTOM = "custom"
+"""What a definition says of a sampler or pruner that is no name but an object of the user's."""
+
+
+def create_study(
+    name: str,
+    *,
+    task: Task,
+    space: Space | None = None,
+    sampler: str | BaseSampler = "nasbot",
+    storage: str | BaseStorage | None = DEFAULT_STORAGE,
+    transfer_from: Sequence[str] = (),
+    seed: int = 0,
+    settings: TrainerSettings | None = None,
+    pruner: str | BasePruner = "median",
+    models_dir: str | Path | None = None,
+    load_if_exists: bool = False,
+) -> Study:
+    """Makes a study: a search for the best network of a task.
+
+    Args:
+        name: The study's name, unique in its storage.
+        task: What is learnt, on which data, judged by which metric.
+        space: What is searched; multilayer perceptrons and their hyperparameters by default.
+        sampler: "nasbot", "nao", "evolution", "local-search", "random", "tpe", "gp", "cmaes", "nsgaii", or an Optuna
+            sampler.
+        storage: URL of the database, an Optuna storage, or None for a study in memory.
+        transfer_from: Names of studies of the same storage to learn from.
+        seed: Seed of proposals and of initial weights.
+        settings: How every candidate is trained.
+        pruner: "median", "none", or an Optuna pruner.
+        models_dir: Where the best trial's model is kept; beside the storage by default.
+        load_if_exists: Go on with a study of that name and the same task, space, settings and seed.
+
+    Raises:
+        InputError: If a name is unknown, the storage cannot be opened, or a study of that name exists (with
+            `load_if_exists`: one that is defined otherwise).
+    """
+    sampler_name = sampler if isinstance(sampler, str) else CUSTOM
+    pruner_name = pruner if isinstance(pruner, str) else CUSTOM
+    check_names(sampler_name, pruner_name)
+    space = _fitted(space or MLPSpace(), task)
+    definition = StudyDefinition(
+        task=dict(task.reference),
+        task_name=task.name,
+        task_digest=task.digest,
+        metric=task.metric,
+        direction=task.direction,
+        space=space.to_dict(),
+        settings=(settings or TrainerSettings()).to_dict(),
+        sampler=sampler_name,
+        seed=seed,
+        pruner=pruner_name,
+        transfer_from=tuple(transfer_from),
+        models_dir=None if models_dir is None else str(Path(models_dir).absolute()),
+    )
+    opened = _opened(storage)
+    if name in optuna.study.get_all_study_names(opened):
+        definition = agreed(name, _stored_definition(name, opened), definition, load_if_exists)
+    elif _is_in_memory(task):
+        definition = replace(definition, task=dict(_saved_beside(task, opened).reference))
+    with _quiet_optuna():
+        raw = optuna.create_study(
+            study_name=name, storage=opened, direction=task.direction, load_if_exists=load_if_exists
+        )
+        raw.set_metric_names([task.metric])
+    raw.set_user_attr(DEFINITION, definition.to_dict())
+    return Study(
+        raw,
+        definition,
+        task=task,
+        space=space,
+        sampler=sampler if isinstance(sampler, BaseSampler) else None,
+        pruner=pruner if isinstance(pruner, BasePruner) else None,
+    )
+
+
+def load_study(
+    name: str,
+    storage: str | BaseStorage = DEFAULT_STORAGE,
+    *,
+    task: Task | None = None,
+    space: Space | None = None,
+    sampler: BaseSampler | None = None,
+    pruner: BasePruner | None = None,
+    stream: int = 0,
+) -> Study:
+    """Opens a study that `create_study` made; its name and storage are enough to go on with it.
+
+    Args:
+        name: The study's name.
+        storage: URL of the database, or an Optuna storage.
+        task: The task, where its data are in memory only.
+        space: The space, where it is the user's own class.
+        sampler: An Optuna sampler to go on with; the study's own by default.
+        pruner: An Optuna pruner to go on with; the study's own by default.
+        stream: Number of this process among those that work on the study at once: Optuna's own samplers draw from a
+            random stream for each.
+
+    Raises:
+        InputError: If the storage cannot be opened, or there is no study of that name.
+    """
+    if isinstance(storage, str):
+        check_exists(storage)
+    opened = _opened(storage)
+    definition = _stored_definition(name, opened)
+    with _quiet_optuna():
+        raw = optuna.load_study(study_name=name, storage=opened)
+    return Study(raw, definition, task=task, space=space, sampler=sampler, pruner=pruner, stream=stream)
+
+
+class Study:
+    """A search for the best network of a task; made by `create_study` or `load_study`.
+
+    Args:
+        raw: The Optuna study.
+        definition: What the storage says of it.
+        task: The task; made again from the definition where None.
+        space: The space; made again from the definition where None.
+        sampler: A sampler object in place of the definition's.
+        pruner: A pruner object in place of the definition's.
+        stream: Number of this process among those that work on the study at once.
+    """
+
+    def __init__(
+        self,
+        raw: optuna.Study,
+        definition: StudyDefinition,
+        *,
+        task: Task | None = None,
+        space: Space | None = None,
+        sampler: BaseSampler | None = None,
+        pruner: BasePruner | None = None,
+        stream: int = 0,
+    ) -> None:
+        self.definition = definition
+        self._raw = raw
+        self._task = task
+        self._space = space
+        self._sampler = sampler
+        self._pruner = pruner
+        self._stream = stream
+
+    @property
+    def name(self) -> str:
+        """The study's name."""
+        return self._raw.study_name
+
+    @cached_property
+    def task(self) -> Task:
+        """What is learnt."""
+        return self._task or task_from_reference(self.definition.task)
+
+    @cached_property
+    def space(self) -> Space:
+        """What is searched."""
+        return self._space or space_from_dict(self.definition.space)
+
+    @cached_property
+    def settings(self) -> TrainerSettings:
+        """How every candidate is trained."""
+        return TrainerSettings.from_dict(self.definition.settings)
+
+    @cached_property
+    def optuna(self) -> optuna.Study:
+        """The Optuna study beneath, with the study's sampler and pruner.
+
+        Raises:
+            InputError: If the sampler or pruner is an object that only its maker has.
+        """
+        definition = self.definition
+        for sort, name, given in (
+            ("sampler", definition.sampler, self._sampler),
+            ("pruner", definition.pruner, self._pruner),
+        ):
+            if name == CUSTOM and given is None:
+                raise InputError(
+                    f"study {self.name!r} was made with a {sort} object, which its storage cannot hold; "
+                    f"pass one as load_study(..., {sort}=...)."
+                )
+        n_trials = len(self._raw.get_trials(deepcopy=False))
+        self._raw.sampler = self._sampler or make_sampler(
+            definition.sampler, self.space, definition.seed, n_trials, self._stream
+        )
+        self._raw.pruner = self._pruner or make_pruner(definition.pruner)
+        return self._raw
+
+    @property
+    def trials(self) -> list[FrozenTrial]:
+        """All trials, by number."""
+        return self._raw.trials
+
+    @property
+    def n_finished(self) -> int:
+        """Number of trials that count towards a budget: finished, and not interrupted."""
+        trials = self._raw.get_trials(deepcopy=False)
+        retried = retried_numbers(trials)
+        return sum(
+            trial.state in (TrialState.COMPLETE, TrialState.PRUNED)
+            or (trial.state == TrialState.FAIL and bool(trial.params) and trial.number not in retried)
+            for trial in trials
+        )
+
+    @property
+    def best_trial(self) -> FrozenTrial:
+        """The completed trial with the best value.
+
+        Raises:
+            ValueError: If no trial is complete yet.
+        """
+        try:
+            return self._raw.best_trial
+        except ValueError as error:
+            failed = sum(trial.state == TrialState.FAIL for trial in self._raw.get_trials(deepcopy=False))
+            raise ValueError(
+                f"study {self.name!r} has no completed trial ({failed} failed), expected at least one; "
+                "run trials with optimize(n_trials=...), or see why they failed on the dashboard."
+            ) from error
+
+    @property
+    def best_value(self) -> float:
+        """The best value of the task's metric on the validation part."""
+        value = self.best_trial.value
+        assert value is not None, "a completed trial has a value"
+        return value
+
+    @property
+    def best_candidate(self) -> Candidate:
+        """The network and hyperparameters of the best trial."""
+        return self.space.decode(self.best_trial.params)
+
+    def best_model(self) -> Model:
+        """The trained network of the best trial, with its preprocessing.
+
+        Its weights were kept when the trial ended; where they are gone, it is trained again with the trial's seed.
+
+        Raises:
+            ValueError: If no trial is complete yet.
+        """
+        trial = self.best_trial
+        folder = None if self._models_dir is None else model_folder(self._models_dir, trial.number)
+        if folder is not None and folder.is_dir():
+            return Model.load(folder)
+        _logger.warning("the weights of trial %d were not kept; it is trained again with the same seed", trial.number)
+        objective = self._objective()
+        candidate = self.space.decode(trial.params)
+        result = objective.train(candidate, trial.number)
+        if result.evaluation.status != "complete":
+            raise RuntimeError(f"trial {trial.number} failed when it was trained again: {result.evaluation.reason}.")
+        if result.evaluation.value != trial.value:
+            _logger.warning("its value is %g now, it was %g", result.evaluation.value, trial.value)
+        return objective.model(candidate, result)
+
+    def optimize(
+        self,
+        n_trials: int | None = None,
+        timeout: float | None = None,
+        n_workers: int = 1,
+        callbacks: Sequence[Callback] = (),
+        show_progress: bool | None = None,
+    ) -> None:
+        """Runs trials: `n_trials` more, for `timeout` seconds, whichever ends first; else until Ctrl-C.
+
+        Args:
+            n_trials: Number of trials to run in all workers together.
+            timeout: Seconds after which no new trial is started.
+            n_workers: Number of processes that run trials at once; 1 runs them in this process.
+            callbacks: Called in this process with the Optuna study and every finished trial.
+            show_progress: Whether to show a progress bar; by default on a terminal alone.
+
+        Raises:
+            InputError: If a number is out of range, or workers cannot join the study.
+            KeyboardInterrupt: After Ctrl-C; the running trials have been queued and are run first next time.
+        """
+        check_budget(n_trials, timeout, n_workers)
+        budget = Budget(n_trials, timeout)
+        if n_trials is not None:
+            self._raw.set_user_attr(BUDGET, {"n_trials": self.n_finished + n_trials})
+        with _quiet_optuna(), _progress(n_trials, show_progress) as progress:
+            listeners = [*callbacks, progress]
+            if n_workers == 1:
+                self._run_here(budget, listeners)
+            else:
+                run_workers(self.name, self._url_for_workers(), n_workers, budget, _Events(self, listeners))
+
+    def run_trial(
+        self, on_start: Callable[[int], None] | None = None, callbacks: Sequence[Callback] = ()
+    ) -> int | None:
+        """Runs one trial in this process.
+
+        Args:
+            on_start: Called with the trial's number before its training.
+            callbacks: Called with the Optuna study and the finished trial.
+
+        Returns:
+            The trial's number; None if another worker had taken it over meanwhile.
+
+        Raises:
+            KeyboardInterrupt: After Ctrl-C; the trial has been queued and is run first next time.
+        """
+        started: list[int] = []
+        objective = replace(self._objective(), on_start=lambda number: _each(number, started.append, on_start))
+        with _quiet_optuna():
+            try:
+                self.optuna.optimize(objective, n_trials=1, catch=(TrainingFailed,), callbacks=list(callbacks))
+            except KeyboardInterrupt:
+                for number in started:
+                    self.give_back(number)
+                raise
+            except (ValueError, optuna.exceptions.UpdateFinishedTrialError):
+                if not retried_numbers(self._raw.get_trials(deepcopy=False)).intersection(started):
+                    raise
+                # Optuna refuses the result of a trial that was taken for abandoned: the computer slept, for example.
+                _logger.warning("trial %d had been given to another worker; its result is dropped", started[0])
+                return None
+        self._tidy()
+        return started[0]
+
+    def give_back(self, number: int) -> None:
+        """Queues a trial that was interrupted, unless it has a result or has been queued already."""
+        trials = self._raw.get_trials(deepcopy=False)
+        if number in retried_numbers(trials):
+            return
+        trial = trials[number]
+        if trial.state == TrialState.RUNNING:
+            self._raw._storage.set_trial_state_values(trial._trial_id, TrialState.FAIL)
+        if trial.state in (TrialState.RUNNING, TrialState.FAIL):
+            requeue(self._raw, trial)
+
+    def _run_here(self, budget: Budget, listeners: Sequence[Callback]) -> None:
+        while budget.take():
+            self.run_trial(callbacks=listeners)
+            if getattr(self._raw, "_stop_flag", False):  # a callback called optuna.Study.stop()
+                return
+
+    def _objective(self) -> Objective:
+        return Objective(self.task, self.space, self.settings, self.definition.seed, self._models_dir)
+
+    @cached_property
+    def _models_dir(self) -> Path | None:
+        if self.definition.models_dir is not None:
+            return Path(self.definition.models_dir) / _file_name(self.name)
+        beside = _beside(self._raw._storage, ".models")
+        return None if beside is None else beside / _file_name(self.name)
+
+    def _tidy(self) -> None:
+        """Keeps the best trial's model alone."""
+        if self._models_dir is not None and self._models_dir.is_dir():
+            trials = self._raw.get_trials(deepcopy=False)
+            if any(trial.state == TrialState.COMPLETE for trial in trials):
+                remove_beaten_models(self._models_dir, trials, self._raw.best_trial.number)
+
+    def _url_for_workers(self) -> str:
+        url = storage_url(self._raw._storage)
+        if url is None:
+            raise InputError(
+                f"study {self.name!r} lives in this process's memory, where worker processes cannot join it; "
+                "use n_workers=1, or a storage such as 'sqlite:///automl.db'."
+            )
+        if self._sampler is not None or self._pruner is not None:
+            raise InputError(
+                f"study {self.name!r} has a sampler or pruner object, which worker processes cannot be given; "
+                "name one instead, or use n_workers=1."
+            )
+        if _is_in_memory_reference(self.definition.task):
+            raise InputError(
+                f"the task of study {self.name!r} is held in memory; save it with Task.save(folder) and use the "
+                "task that it returns."
+            )
+        return url
+
+
+class _Events:
+    """What the parent of several workers does when one has news."""
+
+    def __init__(self, study: Study, listeners: Sequence[Callback]) -> None:
+        self._study = study
+        self._listeners = listeners
+
+    def finished(self, trial_number: int) -> None:
+        """Calls the callbacks with the finished trial."""
+        trial = self._study._raw.get_trials(deepcopy=False)[trial_number]
+        for listener in self._listeners:
+            listener(self._study._raw, trial)
+
+    def abandoned(self, trial_number: int) -> None:
+        """Queues the trial of a worker that died."""
+        self._study.give_back(trial_number)
+
+
+def agreed(name: str, stored: StudyDefinition, wanted: StudyDefinition, load_if_exists: bool) -> StudyDefinition:
+    """The definition with which an existing study goes on: the stored one, with the sampler and pruner that are wanted.
+
+    Raises:
+        InputError: If the study may not be gone on with, or has another task, space, trainer settings or seed.
+    """
+    if not load_if_exists:
+        raise InputError(
+            f"a study named {name!r} exists already in this storage; pass load_if_exists=True to go on with it, or "
+            "choose another name."
+        )
+    for what, has, got in (
+        (
+            "task",
+            (stored.task_name, stored.metric, stored.task_digest),
+            (wanted.task_name, wanted.metric, wanted.task_digest),
+        ),
+        ("space", _plain(stored.space), _plain(wanted.space)),
+        ("trainer settings", _plain(stored.settings), _plain(wanted.settings)),
+        ("seed", stored.seed, wanted.seed),
+    ):
+        if has != got:
+            shown, other = _differing(has, got)
+            raise InputError(
+                f"study {name!r} exists with the {what} {shown}, got {other}; give the new study another name, or go "
+                f"on with the same {what}."
+            )
+    if stored.sampler != wanted.sampler:
+        _logger.info("study %r goes on with the sampler %s instead of %s", name, wanted.sampler, stored.sampler)
+    return replace(
+        stored,
+        sampler=wanted.sampler,
+        pruner=wanted.pruner,
+        transfer_from=wanted.transfer_from,
+        models_dir=wanted.models_dir or stored.models_dir,
+    )
+
+
+def check_budget(n_trials: int | None, timeout: float | None, n_workers: int) -> None:
+    """Refuses a budget that makes no sense.
+
+    Raises:
+        InputError: If a number is negative, or there is no worker.
+    """
+    if n_trials is not None and n_trials < 0:
+        raise InputError(f"got n_trials = {n_trials}, expected 0 or more, or None for no limit; raise it.")
+    if timeout is not None and not timeout >= 0:
+        raise InputError(f"got a timeout of {timeout} seconds, expected 0 or more, or None for no limit; raise it.")
+    if n_workers < 1:
+        raise InputError(f"got n_workers = {n_workers}, expected at least 1; raise it.")
+
+
+def _fitted(space: Space, task: Task) -> Space:
+    size = None if task.image_shape is None else min(task.image_shape[1:])
+    return space.for_task(task.kind, size)
+
+
+def _opened(storage: str | BaseStorage | None) -> BaseStorage:
+    return open_storage(storage) if isinstance(storage, str) else optuna.storages.get_storage(storage)
+
+
+def _stored_definition(name: str, storage: BaseStorage) -> StudyDefinition:
+    names = optuna.study.get_all_study_names(storage)
+    if name not in names:
+        known = f"it has {nearest(name, names)}" if names else "it has none"
+        raise InputError(f"got the study {name!r}, which this storage lacks; {known}. Check the name and the URL.")
+    return read_definition(name, storage.get_study_user_attrs(storage.get_study_id_from_name(name)))
+
+
+def _is_in_memory(task: Task) -> bool:
+    return _is_in_memory_reference(task.reference)
+
+
+def _is_in_memory_reference(reference: Mapping[str, Any]) -> bool:
+    return reference.get("source") not in ("built-in", "file", "folder")
+
+
+def _saved_beside(task: Task, storage: BaseStorage) -> Task:
+    """The task, saved so that later sessions and workers can load it; as it is where the storage is in memory too."""
+    folder = _beside(storage, ".tasks")
+    return task if folder is None else task.save(folder / task.digest)
+
+
+def _beside(storage: BaseStorage, suffix: str) -> Path | None:
+    """A folder named after the storage's file; "automl" in the working folder for a server's; None for memory."""
+    url = storage_url(storage)
+    return None if url is None else (sqlite_path(url) or Path("automl.db")).absolute().with_suffix(suffix)
+
+
+def _file_name(study_name: str) -> str:
+    """The study's name as that of a file; different names stay different."""
+    quoted = quote(study_name, safe=" ")
+    return quoted.replace(".", "%2E", 1) if quoted.startswith(".") else quoted
+
+
+def _plain(fields: Mapping[str, Any]) -> Any:
+    """Fields as they look after a way through JSON, where tuples are lists."""
+    return json.loads(json.dumps(dict(fields)))
+
+
+def _differing(has: Any, got: Any) -> tuple[Any, Any]:
+    """The two values, or of two mappings only the items that differ."""
+    if not (isinstance(has, dict) and isinstance(got, dict)):
+        return has, got
+    names = [name for name in {**has, **got} if has.get(name) != got.get(name)]
+    return {name: has.get(name) for name in names}, {name: got.get(name) for name in names}
+
+
+@contextmanager
+def _quiet_optuna() -> Iterator[None]:
+    """Silences Optuna's log below errors, and its remarks on experimental features that are used knowingly here."""
+    verbosity = optuna.logging.get_verbosity()
+    optuna.logging.set_verbosity(max(verbosity, optuna.logging.ERROR))
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+            yield
+    finally:
+        optuna.logging.set_verbosity(verbosity)
+
+
+@contextmanager
+def _progress(n_trials: int | None, show: bool | None) -> Iterator[Callback]:
+    """A progress bar on standard error, as a callback."""
+    console = Console(stderr=True)
+    columns = ("trial", MofNCompleteColumn(), BarColumn(), TimeElapsedColumn(), TextColumn("{task.description}"))
+    with Progress(*columns, console=console, disable=not (console.is_terminal if show is None else show)) as bar:
+        row = bar.add_task("", total=n_trials)
+
+        def advance(study: optuna.Study, trial: FrozenTrial) -> None:
+            best = f"best {study.best_value:.5g}" if trial.state == TrialState.COMPLETE else None
+            bar.update(row, advance=1, description=best)
+
+        yield advance
+
+
+def _each(number: int, *listeners: Callable[[int], None] | None) -> None:
+    for listener in listeners:
+        if listener is not None:
+            listener(number)

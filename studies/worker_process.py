@@ -1,0 +1,68 @@
+"""The program that a worker process runs: join a study, then run one trial for every "go" on standard input.
+
+Started by `studies.workers` as `python -m studies.worker_process STUDY URL INDEX`. Standard output carries one JSON
+message a line to the parent; whatever libraries print goes to standard error.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import TextIO
+
+from studies.study import load_study
+
+
+def main(study_name: str, storage_url: str, index: str) -> int:
+    """Runs trials until the parent says "stop" or is gone; returns the exit status."""
+    parent = _claim_standard_output()
+
+    def tell(event: str, **fields: int) -> None:
+        parent.write(json.dumps({"event": event, **fields}) + "\n")
+        parent.flush()
+
+    with _stopped_by_sigterm():
+        try:
+            study = load_study(study_name, storage_url, stream=int(index) + 1)
+            tell("ready")
+            for word in sys.stdin:
+                if word.strip() != "go":
+                    break
+                number = study.run_trial(lambda number: tell("started", trial=number))
+                if number is not None:
+                    tell("finished", trial=number)
+                tell("ready")
+        except (KeyboardInterrupt, BrokenPipeError):
+            return 0
+    return 0
+
+
+def _claim_standard_output() -> TextIO:
+    """The pipe to the parent; what is printed from now on goes to standard error instead."""
+    pipe = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)
+    return pipe
+
+
+@contextmanager
+def _stopped_by_sigterm() -> Iterator[None]:
+    """Turns the first SIGTERM into a KeyboardInterrupt, so that the running trial goes back into the queue."""
+
+    def interrupt(signum: int, frame: FrameType | None) -> None:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+if __name__ == "__main__":
+    sys.exit(main(*sys.argv[1:]))
