@@ -17,6 +17,7 @@ from functools import cache, cached_property
 
 import numpy as np
 import numpy.typing as npt
+from scipy.sparse.csgraph import connected_components
 
 from kernels.architecture import (
     CONVOLUTIONS,
@@ -40,6 +41,7 @@ POOL_MISMATCH = 0.5
 SAME_SHAPE_MISMATCH = 0.1  # two rectifiers, two sigmoids, or a convolution and a residual unit of one kernel size
 ACTIVATION_MISMATCH = 0.25
 KERNEL_SCALE = math.sqrt(2) / 10
+FORBIDDEN = 2.0  # a match that costs this is no better than leaving both layers unmatched, at 1 each
 
 _ENDS = (INPUT, OUTPUT, *DECISIONS)
 _NONE_NAMES = frozenset({"none", "zero", "zeroize", "zeros"})
@@ -53,7 +55,7 @@ _MESSAGE_PASSING = frozenset({"gcn", "gat", "gin", "sage", "graph", "cheb", "arm
 class LabelCosts:
     """Costs of matching a layer of one label with a layer of another, 0 for the same and inf for "never".
 
-    Costs of 2 and more forbid a match as well, since leaving both layers unmatched costs 2.
+    Costs of 2 and more forbid a match as well, since leaving both layers unmatched costs no more.
 
     Args:
         labels: L distinct labels.
@@ -95,6 +97,12 @@ class LabelCosts:
     def index(self) -> Mapping[str, int]:
         """Each label's row."""
         return {label: i for i, label in enumerate(self.labels)}
+
+    @cached_property
+    def blocks(self) -> npt.NDArray[np.int64]:
+        """For each label the block it belongs to, (L,): labels of different blocks never match, even through others."""
+        _, blocks = connected_components(self.array < FORBIDDEN, directed=False)
+        return blocks.astype(np.int64)
 
     def indices(self, architecture: Architecture) -> npt.NDArray[np.int64]:
         """The row of each layer's label, an array (n,).

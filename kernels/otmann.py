@@ -9,6 +9,7 @@ d_bar is d divided by the total mass of both networks, and so lies in [0, 1]. d 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,6 +17,7 @@ import numpy.typing as npt
 
 from kernels.architecture import Architecture, Family
 from kernels.layer_costs import (
+    FORBIDDEN,
     LabelCosts,
     cnn_label_costs,
     common_family,
@@ -32,6 +34,7 @@ Indices = npt.NDArray[np.int64]
 
 NU_STR = (0.1, 0.25, 0.61, 1.5)
 UNMATCHED = 1.0  # cost of leaving a unit of mass unmatched: the unit of all costs
+_PIVOT_LIMIT = 10_000
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,6 +57,7 @@ def otmann_distances(
     b: Sequence[Architecture] | None = None,
     nu_str: Sequence[float] = NU_STR,
     label_costs: LabelCosts | None = None,
+    n_threads: int = 1,
 ) -> tuple[Floats, Floats]:
     """OTMANN distances between all networks of two lists, for several weights of the structural cost.
 
@@ -63,6 +67,8 @@ def otmann_distances(
         nu_str: Weights of the structural cost.
         label_costs: Costs of mismatched labels; by default those of `kernels.layer_costs.label_costs_for`.
 
+        n_threads: Threads to divide the pairs among.
+
     Returns:
         (d, d_bar), each float64 (len(a), len(b), len(nu_str)): the least cost, and the same divided by the total mass
         of both networks.
@@ -70,7 +76,7 @@ def otmann_distances(
     Raises:
         ValueError: If the families are mixed, a label has no cost, or a weight is negative or not finite.
     """
-    return DistanceTable(nu_str, label_costs=label_costs).distances(a, b)
+    return DistanceTable(nu_str, label_costs=label_costs, n_threads=n_threads).distances(a, b)
 
 
 class DistanceTable:
@@ -82,6 +88,7 @@ class DistanceTable:
         nu_str: G weights of the structural cost.
         label_costs: Costs of mismatched labels; by default those that suit the networks met so far.
         max_networks: How many networks to remember; G numbers are kept for every pair of them.
+        n_threads: Threads to divide the pairs among.
 
     Raises:
         ValueError: If a weight is negative or not finite, or there is none.
@@ -93,6 +100,7 @@ class DistanceTable:
         *,
         label_costs: LabelCosts | None = None,
         max_networks: int = 2048,
+        n_threads: int = 1,
     ) -> None:
         self.nu_str = np.array(nu_str, dtype=np.float64)
         if self.nu_str.ndim != 1 or not len(self.nu_str) or not (np.isfinite(self.nu_str) & (self.nu_str >= 0)).all():
@@ -101,8 +109,10 @@ class DistanceTable:
                 f"the usual ones are {NU_STR}."
             )
         self.max_networks = max_networks
+        self.n_threads = n_threads
         self._given_costs = label_costs
         self._labels: dict[str, None] = {}  # in the order they were met, so that rows of the costs stay where they are
+        self._blocks = np.empty(0, dtype=np.int64)
         self._family: Family | None = None
         self._forget()
 
@@ -141,7 +151,11 @@ class DistanceTable:
         if family != "graph":
             return mlp_label_costs() if family == "mlp" else cnn_label_costs()
         self._labels |= dict.fromkeys(label for architecture in architectures for label in architecture.labels)
-        return default_label_costs(self._labels)
+        costs = default_label_costs(self._labels)
+        if not np.array_equal(costs.blocks[: len(self._blocks)], self._blocks):
+            self._forget()  # a new label joins blocks by which the networks met so far are sorted
+        self._blocks = costs.blocks
+        return costs
 
     def _forget(self) -> None:
         self._slots: dict[Architecture, int] = {}  # the least recently used first
@@ -183,38 +197,86 @@ class DistanceTable:
     def _fill(self, rows: Indices, columns: Indices, costs: LabelCosts) -> None:
         """Computes the pairs of rows and columns that are unknown, each once."""
         i, j = np.nonzero(np.isnan(self._d[np.ix_(rows, columns)][:, :, 0]))
-        pairs = np.unique(np.sort(np.stack([rows[i], columns[j]], axis=1), axis=1), axis=0)
-        if len(pairs):
-            d = _solve(self._layers, pairs, self.nu_str, costs.array)
-            self._d[pairs[:, 0], pairs[:, 1]] = self._d[pairs[:, 1], pairs[:, 0]] = d
+        if not len(i):
+            return
+        low, high = np.minimum(rows[i], columns[j]), np.maximum(rows[i], columns[j])
+        low, high = np.divmod(np.unique(low * len(self._d) + high), len(self._d))
+        d = _solve(self._layers, np.stack([low, high], axis=1), self.nu_str, costs, self.n_threads)
+        self._d[low, high] = self._d[high, low] = d
 
 
 def _layers(architecture: Architecture, family: Family, costs: LabelCosts) -> _Layers:
-    lengths = path_lengths(architecture, family)
+    """The layers of a network by block of labels, those of equal label and path lengths as one."""
+    paths = path_lengths(architecture, family)
+    lengths = np.hstack([paths.from_input, paths.to_output])
+    labels = costs.indices(architecture)
+    masses = layer_masses(architecture, family)
+    equal: dict[tuple[int, int, bytes], list[int]] = {}
+    for layer, label in enumerate(labels.tolist()):
+        if masses[layer] > 0:
+            equal.setdefault((int(costs.blocks[label]), label, lengths[layer].tobytes()), []).append(layer)
+    groups = [equal[key] for key in sorted(equal)]
+    firsts = [group[0] for group in groups]
     return _Layers(
-        labels=costs.indices(architecture),
-        masses=layer_masses(architecture, family),
-        lengths=np.hstack([lengths.from_input, lengths.to_output]),
+        labels=labels[firsts],
+        masses=np.array([masses[group].sum() for group in groups]),
+        lengths=lengths[firsts],
     )
 
 
-def _solve(layers: Sequence[_Layers], pairs: Indices, nu_str: Floats, mismatch: Floats) -> Floats:
-    """Distances of pairs (P, 2) of networks, an array (P, G)."""
-    return np.array([_plain(layers[i], layers[j], nu_str, mismatch) for i, j in pairs])
+def _solve(layers: Sequence[_Layers], pairs: Indices, nu_str: Floats, costs: LabelCosts, n_threads: int) -> Floats:
+    """Distances (P, G) of pairs (P, 2) of networks."""
+    # Deferred: numba takes half a second to import, and who asks for no distance should not wait for it.
+    from kernels.transport import solve_pairs
+
+    networks, places = np.unique(pairs, return_inverse=True)
+    packed = [layers[network] for network in networks]
+    labels = np.concatenate([network.labels for network in packed])
+    masses = np.concatenate([network.masses for network in packed])
+    lengths = np.concatenate([network.lengths for network in packed])
+    bounds = _block_bounds(packed, labels, costs)
+
+    def part(places: Indices) -> tuple[Floats, npt.NDArray[np.bool_]]:
+        return solve_pairs(masses, labels, lengths, bounds, costs.array, places, nu_str, _PIVOT_LIMIT)
+
+    parts = np.array_split(places.reshape(-1, 2), n_threads)
+    if n_threads == 1:
+        solved = [part(parts[0])]
+    else:
+        with ThreadPoolExecutor(n_threads) as threads:  # the compiled code releases the interpreter's lock
+            solved = list(threads.map(part, parts))
+    d = np.concatenate([distances for distances, _ in solved])
+    for pair in np.flatnonzero(np.concatenate([failed for _, failed in solved])):
+        i, j = pairs[pair]
+        d[pair] = _solve_by_pot(layers[i], layers[j], nu_str, costs)
+    return d
 
 
-def _plain(x: _Layers, y: _Layers, nu_str: Floats, table: Floats) -> list[float]:
-    from ot import emd2
+def _block_bounds(networks: Sequence[_Layers], labels: Indices, costs: LabelCosts) -> Indices:
+    """Where each of B blocks begins in each network's part of all layers, and where the last ends, (N, B + 1)."""
+    n_blocks = int(costs.blocks.max()) + 1
+    owners = np.repeat(np.arange(len(networks)), [len(network.labels) for network in networks])
+    wanted = np.arange(len(networks))[:, None] * n_blocks + np.arange(n_blocks + 1)
+    return np.searchsorted(owners * n_blocks + costs.blocks[labels], wanted)
 
-    mismatch = table[np.ix_(x.labels, y.labels)]
+
+def _solve_by_pot(x: _Layers, y: _Layers, nu_str: Floats, costs: LabelCosts) -> Floats:
+    """Distances (G,) of one pair by POT's network simplex: for pairs on which ours gives up, and to check it.
+
+    Costs are kept non-negative and masses normalised: POT returns 0 for some problems with negative costs, with no more
+    than a warning.
+    """
+    from ot import emd2  # deferred: POT pulls in scikit-learn and torch
+
+    mismatch = costs.array[np.ix_(x.labels, y.labels)]
     structure = np.abs(x.lengths[:, None, :] - y.lengths[None, :, :]).mean(axis=2)
     supply = np.append(x.masses, y.masses.sum())
     demand = np.append(y.masses, x.masses.sum())
-    out = []
-    for nu in nu_str:
-        cost = np.zeros((len(supply), len(demand)))
-        cost[:-1, :-1] = np.minimum(mismatch + nu * structure, 2.0)
-        cost[-1, :-1] = cost[:-1, -1] = UNMATCHED
-        scale = supply.sum()
-        out.append(float(emd2(supply / scale, demand / scale, cost)) * scale)
-    return out
+    scale = supply.sum()
+    cost = np.zeros((len(supply), len(demand)))
+    cost[-1, :-1] = cost[:-1, -1] = UNMATCHED
+    d = np.empty(len(nu_str))
+    for g, nu in enumerate(nu_str):
+        cost[:-1, :-1] = np.minimum(mismatch + nu * structure, FORBIDDEN)
+        d[g] = scale * float(emd2(supply / scale, demand / scale, cost, numItermax=1_000_000))
+    return d
