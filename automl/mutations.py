@@ -34,7 +34,8 @@ Modifier = Callable[[Architecture, np.random.Generator], Architecture | None]
 STEP_PROBABILITIES: Final = (0.5, 0.25, 0.125, 0.075, 0.05)
 """Probabilities of 1, 2, ... single edits in a mutation."""
 
-_ATTEMPTS = 60  # Draws before a network counts as having no valid edit; most networks accept one of the first three.
+# A network counts as having no valid edit after this many draws; most accept one of the first three.
+_MODIFIERS_TRIED, _PRIMITIVES_TRIED = 12, 6
 _UNIT_CHANGE = 1 / 8
 _POOL_PROBABILITY = 0.05
 _STRIDE_PROBABILITY = 0.05
@@ -113,7 +114,7 @@ def swap_layer(architecture: Architecture, generator: np.random.Generator) -> Ar
         return None
     layer = pick(swappable, generator)
     choices = _SWAPS[architecture.labels[layer]]
-    label = choices[_draw([weight for _, weight in choices], generator)][0]
+    label = choices[draw([weight for _, weight in choices], generator)][0]
     draft = _Draft.of(architecture)
     draft.labels[layer] = label
     if label in POOLING:
@@ -201,7 +202,7 @@ _MASSES: Final = tuple(mass for mass, _ in MODIFIERS.values())
 
 def draw_n_steps(generator: np.random.Generator) -> int:
     """How many single edits a mutation makes: 1 to 5, with `STEP_PROBABILITIES`."""
-    return 1 + _draw(STEP_PROBABILITIES, generator)
+    return 1 + draw(STEP_PROBABILITIES, generator)
 
 
 def mutate(
@@ -232,10 +233,12 @@ def mutate(
 def _edited(
     architecture: Architecture, generator: np.random.Generator, is_valid: Callable[[Architecture], bool]
 ) -> Architecture | None:
-    for _ in range(_ATTEMPTS):
-        edited = _MODIFIERS[_draw(_MASSES, generator)](architecture, generator)
-        if edited is not None and is_valid(edited):
-            return edited
+    for _ in range(_MODIFIERS_TRIED):
+        modifier = _MODIFIERS[draw(_MASSES, generator)]
+        for _ in range(_PRIMITIVES_TRIED):
+            edited = modifier(architecture, generator)
+            if edited is not None and is_valid(edited):
+                return edited
     return None
 
 
@@ -244,8 +247,8 @@ def pick(items: Sequence[T], generator: np.random.Generator) -> T:
     return items[int(generator.random() * len(items))]  # ten times as fast as Generator.choice
 
 
-def _draw(weights: Sequence[float], generator: np.random.Generator) -> int:
-    """An index with probability proportional to its weight."""
+def draw(weights: Sequence[float], generator: np.random.Generator) -> int:
+    """An index, each with probability proportional to its weight."""
     left = generator.random() * sum(weights)
     for index, weight in enumerate(weights):
         left -= weight
@@ -358,7 +361,7 @@ def _pick_start(architecture: Architecture, generator: np.random.Generator, may_
     if not starts:
         return None
     distances = _distances(architecture.topological_order, architecture.parents)
-    return starts[_draw([(1 + distances[layer]) ** -0.5 for layer in starts], generator)]
+    return starts[draw([(1 + distances[layer]) ** -0.5 for layer in starts], generator)]
 
 
 def _distances(order: Iterable[int], sources: Sequence[Sequence[int]]) -> list[int]:

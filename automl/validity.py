@@ -70,8 +70,11 @@ def check_mlp(architecture: Architecture) -> None:
         raise ValueError("got a multilayer perceptron with strides, expected none; leave the strides out.")
 
 
-def check_cnn(architecture: Architecture) -> None:
+def check_cnn(architecture: Architecture) -> list[int]:
     """Refuses graphs that are no valid convolutional network.
+
+    Returns:
+        For each layer the inverse size of its output image, as `inverse_image_sizes` tells it.
 
     Raises:
         ValueError: If a layer breaks the grammar.
@@ -90,7 +93,7 @@ def check_cnn(architecture: Architecture) -> None:
             raise ValueError(
                 f"layer {child} ({labels[child]}) reads the input, expected a convolution; put one between the two."
             )
-    inverse_image_sizes(architecture)
+    return inverse_image_sizes(architecture)
 
 
 def inverse_image_sizes(architecture: Architecture) -> list[int]:

@@ -40,7 +40,7 @@ from automl.spaces.wiring import (
     wiring_of,
     wiring_parameter,
 )
-from automl.validity import CONVOLUTIONAL, POOLING, check_cnn, inverse_image_sizes
+from automl.validity import CONVOLUTIONAL, POOLING, check_cnn
 from kernels.architecture import CONVOLUTIONS, OUTPUT, POOLS, RESIDUALS, Architecture
 
 _HALVED: Final = "/2"  # "conv3/2" is a conv3 layer of stride 2
@@ -195,8 +195,8 @@ class CNNSpace(Space):
         return structure | encode_hyperparameters(candidate, self.hyperparameters)
 
     def _encode_architecture(self, architecture: Architecture) -> dict[str, Value]:
-        check_cnn(architecture)
-        check_limits("halvings", max(inverse_image_sizes(architecture)).bit_length() - 1, self.halvings, least=0)
+        halvings = max(check_cnn(architecture)).bit_length() - 1
+        check_depth(halvings, 0, self.halvings, "halvings of its images")
         head = self._head(architecture)
         implied = implied_pools(architecture, head[0])
         outside = {architecture.input, architecture.output, *head, *implied}
@@ -247,8 +247,8 @@ class CNNSpace(Space):
         return {"fc_layers": len(layers), **units}
 
     def mutate(self, candidate: Candidate, generator: np.random.Generator) -> Candidate:
-        """A candidate of the space one edit of its architecture, one step of a hyperparameter, or both away."""
-        return mutate_candidate(candidate, generator, self._holds, self.hyperparameters)
+        """A candidate one edit of its architecture, one step of a hyperparameter, or both away from `candidate`."""
+        return mutate_candidate(self, candidate, generator, self._holds)
 
     def _holds(self, architecture: Architecture) -> bool:
         try:

@@ -150,8 +150,8 @@ class MLPSpace(Space):
         return assignment
 
     def mutate(self, candidate: Candidate, generator: np.random.Generator) -> Candidate:
-        """A candidate of the space one edit of its architecture, one step of a hyperparameter, or both away."""
-        return mutate_candidate(candidate, generator, self._holds, self.hyperparameters)
+        """A candidate one edit of its architecture, one step of a hyperparameter, or both away from `candidate`."""
+        return mutate_candidate(self, candidate, generator, self._holds)
 
     def _holds(self, architecture: Architecture) -> bool:
         try:

@@ -3,48 +3,88 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Final
 
 import numpy as np
 
-from automl.mutations import mutate, pick
+from automl.mutations import draw, mutate, pick
 from automl.observations import Candidate
 from automl.parameters import Categorical, Int, Parameter, Value
+from automl.spaces.base import Space
 from kernels.architecture import Architecture
 
-_ARCHITECTURE_ALONE: Final = 0.6
-_BOTH: Final = 0.1  # what is left edits a hyperparameter alone
-_STEP: Final = 0.15  # standard deviation of a hyperparameter's step, of its whole range
+_STEP: Final = 0.15  # standard deviation of a parameter's step, of its whole range
+_ATTEMPTS: Final = 20  # draws of a decision before a network counts as having no other decision to make
+
+Edit = Callable[[Candidate], Candidate]
 
 
 def mutate_candidate(
-    candidate: Candidate,
-    generator: np.random.Generator,
-    is_valid: Callable[[Architecture], bool],
-    hyperparameters: Mapping[str, Parameter],
+    space: Space, candidate: Candidate, generator: np.random.Generator, is_valid: Callable[[Architecture], bool]
 ) -> Candidate:
-    """A candidate one edit of its architecture, one step of a hyperparameter, or both away from `candidate`.
+    """A candidate one edit away from `candidate`.
+
+    The edit is one of NASBOT's modifiers, another answer to one decision on the architecture (these connect the space
+    and take longer strides than an eighth of the units), a step of one hyperparameter, or a modifier and a step.
 
     Args:
+        space: The space of the candidate.
         candidate: The parent, with an architecture.
         generator: Source of randomness.
-        is_valid: Whether an edited architecture may stand.
-        hyperparameters: Ranges of the candidate's hyperparameters.
+        is_valid: Whether an edited architecture lies in the space.
 
     Returns:
         The mutant, its architecture in canonical order; `candidate` itself where no edit is possible.
     """
-    kind = generator.random()
-    architecture, values = candidate.architecture, candidate.hyperparameters
-    assert architecture is not None, "spaces of hyperparameters alone mutate those"
-    if kind >= _ARCHITECTURE_ALONE:
-        values = perturbed(values, hyperparameters, generator)
-    if kind < _ARCHITECTURE_ALONE + _BOTH or values == candidate.hyperparameters:
-        edited = mutate(architecture, generator, is_valid, n_steps=1)
-        architecture = architecture if edited is architecture else edited.canonical()
-    if architecture is candidate.architecture and values == candidate.hyperparameters:
-        values = perturbed(values, hyperparameters, generator)
-    return Candidate(architecture, values)
+
+    def modified(parent: Candidate) -> Candidate:
+        return _modified(parent, generator, is_valid)
+
+    def redecided(parent: Candidate) -> Candidate:
+        return _redecided(space, parent, generator)
+
+    def stepped(parent: Candidate) -> Candidate:
+        return replace(parent, hyperparameters=perturbed(parent.hyperparameters, space.hyperparameters, generator))
+
+    ways: list[tuple[float, tuple[Edit, ...]]] = [
+        (0.5, (modified,)),
+        (0.15, (redecided,)),
+        (0.25, (stepped,)),
+        (0.1, (modified, stepped)),
+    ]
+    drawn = ways[draw([weight for weight, _ in ways], generator)][1]
+    for edits in (drawn, (modified,), (redecided,), (stepped,)):
+        mutant = candidate
+        for edit in edits:
+            mutant = edit(mutant)
+        if mutant != candidate:
+            return mutant
+    return candidate
+
+
+def _modified(
+    candidate: Candidate, generator: np.random.Generator, is_valid: Callable[[Architecture], bool]
+) -> Candidate:
+    assert candidate.architecture is not None, "spaces of hyperparameters alone mutate those"
+    edited = mutate(candidate.architecture, generator, is_valid, n_steps=1)
+    return candidate if edited is candidate.architecture else replace(candidate, architecture=edited.canonical())
+
+
+def _redecided(space: Space, candidate: Candidate, generator: np.random.Generator) -> Candidate:
+    """The candidate with one of its architecture's decisions made anew; those that this opens are drawn at random."""
+    assignment = space.encode(candidate)
+    ranges = {name: space.parameters[name] for name in assignment if name not in space.hyperparameters}
+    for _ in range(_ATTEMPTS):
+        known = {**assignment, **perturbed({name: assignment[name] for name in ranges}, ranges, generator)}
+        mutant = _built(space, known, generator)
+        if mutant != candidate:
+            return mutant
+    return candidate
+
+
+def _built(space: Space, known: Mapping[str, Value], generator: np.random.Generator) -> Candidate:
+    return space.build(lambda name, parameter: known[name] if name in known else parameter.sample(generator))
 
 
 def perturbed(
