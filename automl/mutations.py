@@ -34,8 +34,7 @@ Modifier = Callable[[Architecture, np.random.Generator], Architecture | None]
 STEP_PROBABILITIES: Final = (0.5, 0.25, 0.125, 0.075, 0.05)
 """Probabilities of 1, 2, ... single edits in a mutation."""
 
-# A network counts as having no valid edit after this many draws; most accept one of the first three.
-_MODIFIERS_TRIED, _PRIMITIVES_TRIED = 12, 6
+_PRIMITIVES_TRIED = 6  # Draws before a modifier counts as having no valid primitive; most accept one of the first two.
 _UNIT_CHANGE = 1 / 8
 _POOL_PROBABILITY = 0.05
 _STRIDE_PROBABILITY = 0.05
@@ -196,9 +195,6 @@ MODIFIERS: Final[Mapping[str, tuple[float, Modifier]]] = {
 }
 """The nine modifiers by name, each with the mass by which it is drawn (they are normalised)."""
 
-_MODIFIERS: Final = tuple(modifier for _, modifier in MODIFIERS.values())
-_MASSES: Final = tuple(mass for mass, _ in MODIFIERS.values())
-
 
 def draw_n_steps(generator: np.random.Generator) -> int:
     """How many single edits a mutation makes: 1 to 5, with `STEP_PROBABILITIES`."""
@@ -233,8 +229,9 @@ def mutate(
 def _edited(
     architecture: Architecture, generator: np.random.Generator, is_valid: Callable[[Architecture], bool]
 ) -> Architecture | None:
-    for _ in range(_MODIFIERS_TRIED):
-        modifier = _MODIFIERS[draw(_MASSES, generator)]
+    left = list(MODIFIERS.values())
+    while left:
+        _, modifier = left.pop(draw([mass for mass, _ in left], generator))
         for _ in range(_PRIMITIVES_TRIED):
             edited = modifier(architecture, generator)
             if edited is not None and is_valid(edited):
