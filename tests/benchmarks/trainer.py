@@ -1,0 +1,120 @@
+"""Steps per second of the trainer against a plain PyTorch loop: `python -m tests.benchmarks.trainer`.
+
+The plain loop is the one of the tutorials: a shuffling DataLoader over a TensorDataset, torch.optim.Adam as it comes,
+validation in one batch after every epoch. Both train the same networks from the same weights, with the same batch
+size, learning rate and epochs, on one thread, and take turns so that other load meets both alike.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import time
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+from torch.utils.data import DataLoader, TensorDataset
+
+from automl.network import build_network, limited_threads
+from automl.task import Task, load_task
+from automl.trainer import TrainerSettings, train
+from kernels.architecture import Architecture
+
+BATCH_SIZE = 64
+LEARNING_RATE = 3e-3
+NETWORKS = {
+    "2 x 64": Architecture(
+        ("ip", "relu", "relu", "softmax", "op"), (None, 64, 64, None, None), ((0, 1), (1, 2), (2, 3), (3, 4))
+    ),
+    "4 x 128, skip": Architecture(
+        ("ip", "relu", "tanh", "elu", "relu", "softmax", "op"),
+        (None, 128, 128, 128, 128, None, None),
+        ((0, 1), (1, 2), (2, 3), (3, 4), (1, 4), (4, 5), (5, 6)),
+    ),
+    "2 x 512": Architecture(
+        ("ip", "relu", "relu", "softmax", "op"), (None, 512, 512, None, None), ((0, 1), (1, 2), (2, 3), (3, 4))
+    ),
+}
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """Steps per second, and the validation accuracy of the best epoch by log loss."""
+
+    steps_per_second: float
+    accuracy: float
+
+
+def ours(network: nn.Module, task: Task, epochs: int, seed: int) -> Outcome:
+    """The shared trainer, every epoch of it, with its schedule and gradient clipping."""
+    settings = TrainerSettings(max_epochs=epochs, patience=epochs)
+    values = {"learning_rate": LEARNING_RATE, "batch_size": BATCH_SIZE, "weight_decay": 0.0, "optimizer": "adamw"}
+    evaluation = train(network, task, values, settings=settings, seed=seed).evaluation
+    return Outcome(_steps(task, epochs) / evaluation.seconds, evaluation.metrics["accuracy"])
+
+
+def plain(network: nn.Module, task: Task, epochs: int, seed: int) -> Outcome:
+    """The loop of the tutorials."""
+    torch.manual_seed(seed)
+    with limited_threads(1):
+        started = time.perf_counter()
+        rows = TensorDataset(torch.tensor(task.train.inputs), torch.tensor(task.train.targets))
+        loader = DataLoader(rows, batch_size=BATCH_SIZE, shuffle=True)
+        inputs, targets = torch.tensor(task.validation.inputs), torch.tensor(task.validation.targets)
+        optimizer = torch.optim.Adam(network.parameters(), lr=LEARNING_RATE)
+        best_loss, best_accuracy = float("inf"), 0.0
+        for _ in range(epochs):
+            network.train()
+            for batch, labels in loader:
+                optimizer.zero_grad()
+                F.cross_entropy(network(batch), labels).backward()
+                optimizer.step()
+            network.eval()
+            with torch.no_grad():
+                outputs = network(inputs)
+                loss = F.cross_entropy(outputs, targets).item()
+                accuracy = (outputs.argmax(1) == targets).float().mean().item()
+            if loss < best_loss:
+                best_loss, best_accuracy = loss, accuracy
+        return Outcome(_steps(task, epochs) / (time.perf_counter() - started), best_accuracy)
+
+
+def _steps(task: Task, epochs: int) -> int:
+    return epochs * -(-len(task.train) // BATCH_SIZE)
+
+
+def main() -> None:
+    """Prints one line a network: medians over the seeds, and the ratio of the steps per second of each pair of runs."""
+    parser = argparse.ArgumentParser(description="Steps per second of the trainer against a plain PyTorch loop.")
+    parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--epochs", type=int, default=30)
+    arguments = parser.parse_args()
+    task = load_task("digits")
+    print(
+        f"digits, batch size {BATCH_SIZE}, {arguments.epochs} epochs, medians over {arguments.seeds} seeds, one thread"
+    )
+    print(
+        f"{'network':<16}{'plain steps/s':>15}{'trainer steps/s':>17}{'ratio':>8}{'plain acc.':>12}{'trainer acc.':>14}"
+    )
+    for name, architecture in NETWORKS.items():
+        pairs = []
+        for seed in range(arguments.seeds):
+            networks = [
+                build_network(architecture, n_inputs=task.n_features, n_outputs=task.n_outputs, seed=seed) for _ in "ab"
+            ]
+            pairs.append(
+                (plain(networks[0], task, arguments.epochs, seed), ours(networks[1], task, arguments.epochs, seed))
+            )
+        median = statistics.median
+        print(
+            f"{name:<16}{median(a.steps_per_second for a, _ in pairs):>15.0f}"
+            f"{median(b.steps_per_second for _, b in pairs):>17.0f}"
+            f"{median(b.steps_per_second / a.steps_per_second for a, b in pairs):>8.2f}"
+            f"{median(a.accuracy for a, _ in pairs):>12.4f}{median(b.accuracy for _, b in pairs):>14.4f}"
+        )
+
+
+if __name__ == "__main__":
+    main()
