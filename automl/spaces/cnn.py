@@ -99,7 +99,8 @@ class CNNSpace(Space):
         check_limits("fc_units", *self.fc_units)
         check_limits("fully connected layers", 0, self.max_fc_layers, least=0)
         check_limits("halvings", 0, self.max_halvings, least=0)
-        check_limits("image sizes", 1, 1 if self.image_size is None else self.image_size)
+        if self.image_size is not None and self.image_size < 1:
+            raise ValueError(f"got the image size {self.image_size}, expected 1 pixel or more; pass None if unknown.")
         check_labels("labels", self.labels, (*CONVOLUTIONS, *RESIDUALS, *POOLS))
         if not self._convolutions:
             raise ValueError(
