@@ -15,6 +15,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import optuna
 import sqlalchemy
@@ -160,6 +161,18 @@ def _shown(url: URL) -> str:
 def _first_line(error: Exception) -> str:
     cause = getattr(error, "orig", None) or error.__cause__ or error
     return (str(cause).strip() or type(cause).__name__).splitlines()[0]
+
+
+def beside(storage: BaseStorage, suffix: str) -> Path | None:
+    """A folder named after the storage's file; "automl" in the working folder for a server's; None for memory."""
+    url = storage_url(storage)
+    return None if url is None else (sqlite_path(url) or Path("automl.db")).absolute().with_suffix(suffix)
+
+
+def file_name(study_name: str) -> str:
+    """The study's name as that of a file; different names stay different."""
+    quoted = quote(study_name, safe=" ")
+    return quoted.replace(".", "%2E", 1) if quoted.startswith(".") else quoted
 
 
 def requeue(study: optuna.Study, trial: FrozenTrial) -> None:

@@ -6,16 +6,14 @@ A study's definition (task, space, trainer settings, sampler, seed) lives in the
 
 from __future__ import annotations
 
-import json
 import logging
+import sys
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
-from urllib.parse import quote
 
 import optuna
 from optuna.pruners import BasePruner
@@ -35,8 +33,9 @@ from automl.task import Task, task_from_reference
 from automl.trainer import TrainerSettings
 from studies.attributes import BUDGET, DEFINITION, StudyDefinition, read_definition, retried_numbers
 from studies.objective import Objective, TrainingFailed, model_folder, remove_beaten_models
+from studies.resumption import agreed, is_in_memory
 from studies.sampler_names import check_names, make_pruner, make_sampler
-from studies.storage import DEFAULT_STORAGE, check_exists, open_storage, requeue, sqlite_path, storage_url
+from studies.storage import DEFAULT_STORAGE, beside, check_exists, file_name, open_storage, requeue, storage_url
 from studies.workers import Budget, run_workers
 
 _logger = logging.getLogger("automl.studies")
@@ -103,7 +102,7 @@ def create_study(
     opened = _opened(storage)
     if name in optuna.study.get_all_study_names(opened):
         definition = agreed(name, _stored_definition(name, opened), definition, load_if_exists)
-    elif _is_in_memory(task):
+    elif is_in_memory(task.reference):
         definition = replace(definition, task=dict(_saved_beside(task, opened).reference))
     with _quiet_optuna():
         raw = optuna.create_study(
@@ -327,7 +326,8 @@ class Study:
             if n_workers == 1:
                 self._run_here(budget, listeners)
             else:
-                run_workers(self.name, self._url_for_workers(), n_workers, budget, _Events(self, listeners))
+                command = [sys.executable, "-m", "studies.worker_process", self.name, self._url_for_workers()]
+                run_workers(command, n_workers, budget, _Events(self, listeners))
 
     def run_trial(
         self, on_start: Callable[[int], None] | None = None, callbacks: Sequence[Callback] = ()
@@ -385,9 +385,9 @@ class Study:
     @cached_property
     def _models_dir(self) -> Path | None:
         if self.definition.models_dir is not None:
-            return Path(self.definition.models_dir) / _file_name(self.name)
-        beside = _beside(self._raw._storage, ".models")
-        return None if beside is None else beside / _file_name(self.name)
+            return Path(self.definition.models_dir) / file_name(self.name)
+        folder = beside(self._raw._storage, ".models")
+        return None if folder is None else folder / file_name(self.name)
 
     def _tidy(self) -> None:
         """Keeps the best trial's model alone."""
@@ -408,7 +408,7 @@ class Study:
                 f"study {self.name!r} has a sampler or pruner object, which worker processes cannot be given; "
                 "name one instead, or use n_workers=1."
             )
-        if _is_in_memory_reference(self.definition.task):
+        if is_in_memory(self.definition.task):
             raise InputError(
                 f"the task of study {self.name!r} is held in memory; save it with Task.save(folder) and use the "
                 "task that it returns."
@@ -432,44 +432,6 @@ class _Events:
     def abandoned(self, trial_number: int) -> None:
         """Queues the trial of a worker that died."""
         self._study.give_back(trial_number)
-
-
-def agreed(name: str, stored: StudyDefinition, wanted: StudyDefinition, load_if_exists: bool) -> StudyDefinition:
-    """The definition with which an existing study goes on: the stored one, with the sampler and pruner that are wanted.
-
-    Raises:
-        InputError: If the study may not be gone on with, or has another task, space, trainer settings or seed.
-    """
-    if not load_if_exists:
-        raise InputError(
-            f"a study named {name!r} exists already in this storage; pass load_if_exists=True to go on with it, or "
-            "choose another name."
-        )
-    for what, has, got in (
-        (
-            "task",
-            (stored.task_name, stored.metric, stored.task_digest),
-            (wanted.task_name, wanted.metric, wanted.task_digest),
-        ),
-        ("space", _plain(stored.space), _plain(wanted.space)),
-        ("trainer settings", _plain(stored.settings), _plain(wanted.settings)),
-        ("seed", stored.seed, wanted.seed),
-    ):
-        if has != got:
-            shown, other = _differing(has, got)
-            raise InputError(
-                f"study {name!r} exists with the {what} {shown}, got {other}; give the new study another name, or go "
-                f"on with the same {what}."
-            )
-    if stored.sampler != wanted.sampler:
-        _logger.info("study %r goes on with the sampler %s instead of %s", name, wanted.sampler, stored.sampler)
-    return replace(
-        stored,
-        sampler=wanted.sampler,
-        pruner=wanted.pruner,
-        transfer_from=wanted.transfer_from,
-        models_dir=wanted.models_dir or stored.models_dir,
-    )
 
 
 def check_budget(n_trials: int | None, timeout: float | None, n_workers: int) -> None:
@@ -503,43 +465,10 @@ def _stored_definition(name: str, storage: BaseStorage) -> StudyDefinition:
     return read_definition(name, storage.get_study_user_attrs(storage.get_study_id_from_name(name)))
 
 
-def _is_in_memory(task: Task) -> bool:
-    return _is_in_memory_reference(task.reference)
-
-
-def _is_in_memory_reference(reference: Mapping[str, Any]) -> bool:
-    return reference.get("source") not in ("built-in", "file", "folder")
-
-
 def _saved_beside(task: Task, storage: BaseStorage) -> Task:
     """The task, saved so that later sessions and workers can load it; as it is where the storage is in memory too."""
-    folder = _beside(storage, ".tasks")
+    folder = beside(storage, ".tasks")
     return task if folder is None else task.save(folder / task.digest)
-
-
-def _beside(storage: BaseStorage, suffix: str) -> Path | None:
-    """A folder named after the storage's file; "automl" in the working folder for a server's; None for memory."""
-    url = storage_url(storage)
-    return None if url is None else (sqlite_path(url) or Path("automl.db")).absolute().with_suffix(suffix)
-
-
-def _file_name(study_name: str) -> str:
-    """The study's name as that of a file; different names stay different."""
-    quoted = quote(study_name, safe=" ")
-    return quoted.replace(".", "%2E", 1) if quoted.startswith(".") else quoted
-
-
-def _plain(fields: Mapping[str, Any]) -> Any:
-    """Fields as they look after a way through JSON, where tuples are lists."""
-    return json.loads(json.dumps(dict(fields)))
-
-
-def _differing(has: Any, got: Any) -> tuple[Any, Any]:
-    """The two values, or of two mappings only the items that differ."""
-    if not (isinstance(has, dict) and isinstance(got, dict)):
-        return has, got
-    names = [name for name in {**has, **got} if has.get(name) != got.get(name)]
-    return {name: has.get(name) for name in names}, {name: got.get(name) for name in names}
 
 
 @contextmanager

@@ -1,9 +1,12 @@
 """Several worker processes on one study: who runs how many trials, who died, and how all of them stop.
 
-Each worker is a fresh Python process (`studies.worker_process`) that joins the study by its name and the storage's URL
-alone. The parent hands out the trials one by one over a pipe, so exactly as many are run as were asked for, and a
-worker that dies gives its trial back. (`multiprocessing` would import the user's script once more in every worker, and
-its shared locks do not survive a killed process.)
+Each worker is a fresh process of a program (`studies.worker_process`) that joins the study by its name and the
+storage's URL alone. The parent hands out the trials one by one over a pipe, so exactly as many are run as were asked
+for, and a worker that dies gives its trial back. (`multiprocessing` would import the user's script once more in every
+worker, and its shared locks do not survive a killed process.)
+
+A worker says "ready", and for each "go" that it is told "started" and "finished" with the trial's number, then "ready"
+again: one JSON object a line. It ends when it is told "stop" or its pipe is closed.
 """
 
 from __future__ import annotations
@@ -138,12 +141,11 @@ class Worker:
             self.process.wait()
 
 
-def run_workers(study_name: str, storage_url: str, n_workers: int, budget: Budget, events: Events) -> None:
-    """Runs the study's trials in worker processes until the budget is spent.
+def run_workers(command: Sequence[str], n_workers: int, budget: Budget, events: Events) -> None:
+    """Runs trials in worker processes until the budget is spent.
 
     Args:
-        study_name: The study to join.
-        storage_url: Where it is.
+        command: The program that a worker runs; the worker's number, from 0, is added to its arguments.
         n_workers: Number of processes; each gets its share of the cores.
         budget: How many trials, until when.
         events: Told, in this process, of every trial that finished or was abandoned.
@@ -157,8 +159,7 @@ def run_workers(study_name: str, storage_url: str, n_workers: int, budget: Budge
     workers: dict[int, Worker] = {}
     try:
         for index in range(n_workers):
-            command = [sys.executable, "-m", "studies.worker_process", study_name, storage_url, str(index)]
-            workers[index] = Worker(index, command, environment, news)
+            workers[index] = Worker(index, [*command, str(index)], environment, news)
         died = _serve(workers, news, budget, events)
     except BaseException:
         for worker in workers.values():
@@ -169,8 +170,8 @@ def run_workers(study_name: str, storage_url: str, n_workers: int, budget: Budge
             worker.end()
     if died and len(died) == n_workers and budget.remains:
         raise RuntimeError(
-            f"all {n_workers} worker processes of study {study_name!r} died (exit status {died}) before its trials "
-            "were run; see their messages above, then run the study again: nothing is lost."
+            f"all {n_workers} worker processes died (exit status {', '.join(map(str, died))}) before all trials were "
+            "run; see their messages above, then run the study again: nothing is lost."
         )
 
 
