@@ -65,7 +65,7 @@ GRAPH_LINKS: Final = (
 """NAS-Bench-Graph's patterns: what each of the four operations reads, 0 for the input, k for the k-th operation."""
 
 _LINKS = "links"
-_LIST_LIMIT = 100_000  # Assignments; a larger space is not listed.
+_LIST_LIMIT = 100_000  # Assignments; a larger space is not listed, and no more are remembered.
 
 
 @dataclass(frozen=True)
@@ -201,8 +201,20 @@ class CellSpace(Space):
         structure: dict[str, Value] = dict(zip(self._structure, chosen, strict=True))
         return structure | encode_hyperparameters(candidate, self.hyperparameters)
 
+    @cached_property
+    def _representatives(self) -> dict[str, tuple[str, ...] | None]:
+        return {}
+
     def _representative(self, cell: Architecture) -> tuple[str, ...] | None:
         """The first choice of links and operations that makes the cell; None where none does."""
+        known = self._representatives
+        if cell.digest not in known:
+            if len(known) >= _LIST_LIMIT:
+                known.clear()
+            known[cell.digest] = self._first_choice(cell)
+        return known[cell.digest]
+
+    def _first_choice(self, cell: Architecture) -> tuple[str, ...] | None:
         found = self._node_choices(cell) if self.links else self._edge_choices(cell)
         ranks = [
             {choice: i for i, choice in enumerate(parameter.choices)}

@@ -16,6 +16,7 @@ So assignments that compute the same function by construction are one cell.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from functools import lru_cache
 from itertools import permutations
 
 from kernels.architecture import INPUT, OUTPUT, Architecture, Edge
@@ -26,6 +27,8 @@ REDUCTION = "reduction"
 
 Tree = tuple[tuple[str, "Tree"], ...]
 """The operations that read one place: for each its label and the operations that read it, sorted."""
+
+_CACHED = 65_536  # Cells; searches come back to the same ones again and again, and a canonical order takes its time.
 
 
 def live_edges(operations: Mapping[Edge, str], zero: str) -> dict[Edge, str]:
@@ -49,7 +52,13 @@ def live_edges(operations: Mapping[Edge, str], zero: str) -> dict[Edge, str]:
 def edge_cell(operations: Mapping[Edge, str], zero: str) -> Architecture:
     """The cell of operations on edges, in canonical order; a cell without a live edge is a single zero operation."""
     last = max(head for _, head in operations)
-    live = live_edges(operations, zero) or {(0, last): zero}
+    return _edge_cell(tuple((live_edges(operations, zero) or {(0, last): zero}).items()))
+
+
+@lru_cache(maxsize=_CACHED)
+def _edge_cell(operations: tuple[tuple[Edge, str], ...]) -> Architecture:
+    live = dict(operations)
+    last = max(head for _, head in live)
     layer = {edge: i for i, edge in enumerate(live, start=1)}
     end = len(live) + 1
     edges: list[Edge] = []
@@ -102,6 +111,7 @@ def contracted(links: Sequence[int], operations: Sequence[str], identity: str) -
     return tuple(branch for branch in expand(0) if branch[0] != identity)
 
 
+@lru_cache(maxsize=_CACHED)
 def node_cell(tree: Tree) -> Architecture:
     """The cell of operations on nodes, in canonical order; operations that nothing reads lead to the output."""
     labels: list[str] = []
@@ -132,7 +142,8 @@ def tree_of(cell: Architecture) -> Tree | None:
     return branches(cell.input)
 
 
-def stacked(cell: Architecture, channels: Sequence[int], copies: int, decision: str) -> Architecture:
+@lru_cache(maxsize=_CACHED)
+def stacked(cell: Architecture, channels: tuple[int, ...], copies: int, decision: str) -> Architecture:
     """The network of a cell, in canonical order: a stem, then stages of `copies` cells each, then the decision layer.
 
     Every layer of a stage has the stage's channels; a reduction that halves the image leads from stage to stage, and a

@@ -1,0 +1,281 @@
+"""Runs samplers against tables: many seeds in parallel processes, every run kept as soon as it is finished.
+
+A run is one (task, sampler, seed). A file of runs is an array of JSON objects, one a run; runs that it already holds
+are not repeated, so an interrupted benchmark goes on where it stopped.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, fields
+from functools import lru_cache
+from itertools import product
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+
+from automl.errors import InputError
+from automl.observations import Candidate
+from studies.benchmark_samplers import Searcher, check_sampler, make_searcher
+from studies.regret import incumbents
+from studies.tables import Direction, Table, load_table, table_from_file
+
+_THREADS: Final = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS")
+_EVALUATION = 1  # Marks the stream of evaluation noise, apart from the sampler's own randomness.
+
+
+@dataclass(frozen=True)
+class TableSource:
+    """Where a worker finds a table: a published one by name, or a file with its target.
+
+    Args:
+        name: A name of `studies.tables.table_names`, or the path of a file.
+        target: The file's column to optimise; empty for a published table.
+        direction: Whether the target is minimised or maximised.
+        noisy: As `studies.tables.load_table` takes it.
+    """
+
+    name: str
+    target: str = ""
+    direction: Direction = "minimize"
+    noisy: bool | None = None
+
+    def load(self) -> Table:
+        """The table; raises InputError as `load_table` and `table_from_file` do."""
+        return _loaded(self)
+
+
+@lru_cache(maxsize=8)
+def _loaded(source: TableSource) -> Table:
+    if source.target:
+        return table_from_file(source.name, source.target, source.direction)
+    return load_table(source.name, noisy=source.noisy)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What identifies a run.
+
+    Args:
+        task: Name of the table.
+        sampler: Name of the sampler.
+        seed: Seed of the sampler and of the evaluation noise.
+        n_trials: Number of evaluations.
+        pending: Number of evaluations that run at a time; 1 for one after another.
+        noisy: Whether evaluations are noisy.
+    """
+
+    task: str
+    sampler: str
+    seed: int
+    n_trials: int
+    pending: int
+    noisy: bool
+
+
+@dataclass(frozen=True)
+class Run(Plan):
+    """A finished run: one entry a trial, in the order in which the evaluations finished.
+
+    Args:
+        task: As in `Plan`, and so on to `noisy`.
+        sampler: See there.
+        seed: See there.
+        n_trials: See there.
+        pending: See there.
+        noisy: See there.
+        observed: What the trial's evaluation gave.
+        value: The incumbent's observed value; the incumbent is the best trial so far by observed value.
+        regret: The incumbent's noise-free regret, in `regret_unit`.
+        model_regret: The noise-free regret of the candidate that the sampler's model thinks best; empty where it has
+            no opinion.
+        seconds: Wall time that the proposal took.
+        test: The last incumbent's value on the test data; None where the table stores none.
+        regret_unit: What a regret of 1 is.
+    """
+
+    observed: tuple[float, ...]
+    value: tuple[float, ...]
+    regret: tuple[float, ...]
+    model_regret: tuple[float, ...]
+    seconds: tuple[float, ...]
+    test: float | None
+    regret_unit: str
+
+    @property
+    def plan(self) -> Plan:
+        """The part that identifies it."""
+        return Plan(**{field.name: getattr(self, field.name) for field in fields(Plan)})
+
+
+def run(plan: Plan, table: Table) -> Run:
+    """Performs a run: asks the sampler until `pending` evaluations run, finishes the oldest, and so on."""
+    searcher = make_searcher(plan.sampler, table.space, plan.seed)
+    waiting: list[Candidate] = []
+    finished: list[Candidate] = []
+    observed, seconds, thought_best = [], [], []
+    for number in range(plan.n_trials):
+        while len(waiting) < min(plan.pending, plan.n_trials - number):
+            started = time.perf_counter()
+            waiting.append(searcher.ask())
+            seconds.append(time.perf_counter() - started)
+        candidate = waiting.pop(0)
+        value = table.evaluate(candidate, np.random.default_rng([plan.seed, number, _EVALUATION]))
+        searcher.tell(candidate, table.loss(value))
+        finished.append(candidate)
+        observed.append(value)
+        thought_best += _opinion(searcher, table)
+    best = incumbents([table.loss(value) for value in observed])
+    return Run(
+        **asdict(plan),
+        observed=tuple(observed),
+        value=tuple(observed[i] for i in best),
+        regret=tuple(table.regret(table.mean(finished[i])) for i in best),
+        model_regret=tuple(thought_best),
+        seconds=tuple(round(s, 5) for s in seconds),
+        test=table.test_value(finished[best[-1]]),
+        regret_unit=table.unit,
+    )
+
+
+def _opinion(searcher: Searcher, table: Table) -> list[float]:
+    """The regret of the candidate that the sampler's model thinks best, if it says."""
+    candidate = searcher.incumbent()
+    return [] if candidate is None else [table.regret(table.mean(candidate))]
+
+
+def run_all(
+    sources: Sequence[TableSource],
+    samplers: Sequence[str],
+    seeds: Iterable[int],
+    *,
+    n_trials: int = 100,
+    pending: int = 1,
+    n_workers: int | None = None,
+    file: Path | None = None,
+    progress: Callable[[int, int, Plan], None] = lambda done, total, plan: None,
+) -> list[Run]:
+    """Runs every sampler on every table with every seed, in parallel processes of one thread each.
+
+    Args:
+        sources: The tables.
+        samplers: Names of samplers, see `studies.benchmark_samplers`.
+        seeds: One run each.
+        n_trials: Evaluations of a run.
+        pending: Evaluations that run at a time within a run.
+        n_workers: Processes; None for one a core. With 1 the runs take place in this process.
+        file: Where runs are kept; runs that it holds already are not repeated, other runs in it are left alone.
+        progress: Told after each run how many of how many are finished, and which was the last.
+
+    Returns:
+        The runs asked for, in the order of tables, samplers and seeds.
+
+    Raises:
+        InputError: If a table or sampler is unknown or the file holds something else.
+    """
+    plans = _plans(sources, samplers, seeds, n_trials, pending)
+    kept = {found.plan: found for found in read_runs(file)} if file is not None and file.exists() else {}
+    missing = {plan: source for plan, source in plans.items() if plan not in kept}
+    done = len(plans) - len(missing)
+    for finished in _performed(missing, n_workers or os.cpu_count() or 1):
+        kept[finished.plan] = finished
+        done += 1
+        if file is not None:
+            write_runs(file, kept.values())
+        progress(done, len(plans), finished.plan)
+    return [kept[plan] for plan in plans]
+
+
+def _plans(
+    sources: Sequence[TableSource], samplers: Sequence[str], seeds: Iterable[int], n_trials: int, pending: int
+) -> dict[Plan, TableSource]:
+    for name, number in (("trials", n_trials), ("pending evaluations", pending)):
+        if number < 1:
+            raise InputError(f"got {number} {name}, expected at least 1; raise the number.")
+    tables = {source: source.load() for source in sources}
+    for table, sampler in product(tables.values(), samplers):
+        check_sampler(sampler, table.space)
+    return {
+        Plan(table.name, sampler, seed, n_trials, pending, table.noisy): source
+        for (source, table), sampler, seed in product(tables.items(), samplers, list(seeds))
+    }
+
+
+def _performed(plans: Mapping[Plan, TableSource], n_workers: int) -> Iterator[Run]:
+    """The runs as they finish."""
+    if n_workers == 1 or len(plans) < 2:
+        for plan, source in plans.items():
+            yield _in_worker(plan, source)
+        return
+    with (
+        _single_threads(),
+        ProcessPoolExecutor(n_workers, mp_context=get_context("spawn"), initializer=_quiet) as pool,
+    ):
+        futures = [pool.submit(_in_worker, plan, source) for plan, source in plans.items()]
+        try:
+            for future in as_completed(futures):
+                yield future.result()
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
+def _in_worker(plan: Plan, source: TableSource) -> Run:
+    _quiet()
+    return run(plan, source.load())
+
+
+def _quiet() -> None:
+    """Silences what Optuna reports of each of thousands of trials and studies."""
+    import optuna
+
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+
+
+@contextmanager
+def _single_threads() -> Iterator[None]:
+    """Numerical libraries of processes that start within use one thread: runs are parallel already."""
+    before = {name: os.environ.get(name) for name in _THREADS}
+    os.environ.update(dict.fromkeys(_THREADS, "1"))
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
+
+
+def write_runs(file: Path, runs: Iterable[Run]) -> None:
+    """Writes runs as an array of JSON objects, one a line; the file is never half written."""
+    lines = ",\n".join(json.dumps(asdict(finished)) for finished in runs)
+    draft = file.with_name(f"{file.name}.{os.getpid()}.part")
+    draft.write_text(f"[\n{lines}\n]\n", encoding="utf-8")
+    draft.replace(file)
+
+
+def read_runs(file: Path) -> list[Run]:
+    """The runs that `write_runs` wrote.
+
+    Raises:
+        InputError: If the file holds anything else.
+    """
+    try:
+        return [_run_from(entry) for entry in json.loads(file.read_text(encoding="utf-8"))]
+    except (ValueError, TypeError, KeyError) as error:
+        raise InputError(
+            f"got {str(file)!r}, which holds no runs of a benchmark ({error}); expected a new file or one that "
+            "'automl benchmark --json' wrote: choose another name."
+        ) from error
+
+
+def _run_from(entry: Mapping[str, Any]) -> Run:
+    values: dict[str, Any] = {name: tuple(v) if isinstance(v, list) else v for name, v in entry.items()}
+    return Run(**values)
