@@ -101,7 +101,8 @@ class Observations:
 
     Args:
         candidates: The n candidates whose values are known.
-        values: Their losses, an `n x m` array for m objectives, smaller is better, all finite.
+        values: Their losses, an `n x m` array for m objectives (or n numbers for one), smaller is better, all finite;
+            copied, and read-only from then on.
         pending: Candidates that are being evaluated elsewhere: a proposer must not propose them again.
         failed: Candidates whose evaluation failed: infeasible, not to be proposed again.
 
@@ -115,9 +116,10 @@ class Observations:
     failed: tuple[Candidate, ...] = ()
 
     def __post_init__(self) -> None:
-        values = np.asarray(self.values, dtype=np.float64)
-        values = values.reshape(len(self.candidates), -1) if values.size or values.ndim < 2 else values
-        if values.shape[0] != len(self.candidates):
+        values = np.array(self.values, dtype=np.float64, ndmin=1)  # a copy: the caller's own array stays writable
+        if values.ndim == 1:
+            values = values[:, None]
+        if values.ndim != 2 or values.shape[0] != len(self.candidates):
             raise ValueError(
                 f"got {values.shape[0]} rows of values for {len(self.candidates)} candidates; give one row a candidate."
             )

@@ -1,0 +1,106 @@
+"""Parameters: ranges, the unit scale, sampling and their dicts."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections import Counter
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from automl.parameters import Categorical, Float, Int, Parameter, coerced, parameter_from_dict
+
+EXAMPLES: tuple[Parameter, ...] = (
+    Float(-1.0, 2.0),
+    Float(1e-5, 1e-1, log=True),
+    Float(3.0, 3.0),
+    Int(-2, 9),
+    Int(1, 500, log=True),
+    Int(7, 7, log=True),
+    Categorical(("adamw", "sgd")),
+    Categorical((0.1, 0.5, True, "x")),
+)
+PARAMETERS = st.sampled_from(EXAMPLES)
+
+
+@settings(max_examples=60, deadline=None)
+@given(parameter=PARAMETERS, seed=st.integers(0, 2**32 - 1))
+def test_samples_lie_in_the_range_and_return_from_the_unit_scale(parameter: Parameter, seed: int) -> None:
+    value = parameter.sample(np.random.default_rng(seed))
+    assert parameter.contains(value)
+    back = parameter.from_unit(parameter.to_unit(value))
+    assert back == (pytest.approx(value, rel=1e-12) if isinstance(parameter, Float) else value)
+
+
+@settings(max_examples=60, deadline=None)
+@given(parameter=PARAMETERS, unit=st.floats(-3, 3))
+def test_positions_beyond_the_range_are_clipped_to_it(parameter: Parameter, unit: float) -> None:
+    assert parameter.contains(parameter.from_unit(unit))
+
+
+@pytest.mark.parametrize("parameter", EXAMPLES)
+def test_a_parameter_is_read_back_from_its_dict(parameter: Parameter) -> None:
+    assert parameter_from_dict(json.loads(json.dumps(parameter.to_dict()))) == parameter
+
+
+def test_a_logarithmic_float_is_uniform_in_its_logarithm() -> None:
+    generator = np.random.default_rng(0)
+    logs = [math.log10(Float(1e-4, 1.0, log=True).sample(generator)) for _ in range(2000)]
+    assert np.mean(logs) == pytest.approx(-2, abs=0.1)
+    assert np.std(logs) == pytest.approx(4 / 12**0.5, abs=0.05)
+
+
+def test_a_logarithmic_integer_owns_the_half_units_around_it() -> None:
+    generator = np.random.default_rng(0)
+    drawn = Counter(Int(1, 4, log=True).sample(generator) for _ in range(4000))
+    for value in range(1, 5):
+        probability = math.log((value + 0.5) / (value - 0.5)) / math.log(9)
+        assert drawn[value] / 4000 == pytest.approx(probability, abs=0.03)
+
+
+def test_the_unit_scale_of_a_logarithmic_range_is_its_logarithm() -> None:
+    assert Float(1e-4, 1.0, log=True).to_unit(1e-2) == pytest.approx(0.5)
+    assert Int(1, 100, log=True).from_unit(0.5) == 10
+    assert Float(0.0, 4.0).to_unit(1.0) == 0.25
+
+
+@pytest.mark.parametrize(
+    ("parameter", "outside"),
+    [
+        (Float(0.0, 1.0), (1.1, -0.1, float("nan"), "0.5", True)),
+        (Int(1, 3), (0, 4, 1.5, "2", False, float("inf"))),
+        (Categorical(("a", "b")), ("c", 0)),
+    ],
+)
+def test_values_outside_are_told_apart(parameter: Parameter, outside: tuple[Any, ...]) -> None:
+    assert not any(parameter.contains(value) for value in outside)
+
+
+def test_stored_numbers_are_coerced_to_the_type_of_the_parameter() -> None:
+    for value, parameter in ((3.0, Int(1, 5)), (1, Float(0.0, 2.0)), (np.float64(0.5), Float(0.0, 1.0))):
+        assert parameter.contains(value)
+    assert type(coerced(Int(1, 5), 3.0)) is int
+    assert type(coerced(Float(0.0, 2.0), 1)) is float
+    assert coerced(Categorical(("a", "b")), "b") == "b"
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: Float(2.0, 1.0), "range 2.0 to 1.0"),
+        (lambda: Float(0.0, math.inf), "finite bounds"),
+        (lambda: Float(0.0, 1.0, log=True), "lower bound 0.0 on a logarithmic scale"),
+        (lambda: Int(5, 4), "range 5 to 4"),
+        (lambda: Int(0, 4, log=True), "lower bound 0 on a logarithmic scale"),
+        (lambda: Categorical(()), "expected one or more"),
+        (lambda: Categorical(("a", "a")), "each once"),
+        (lambda: parameter_from_dict({"type": "complex"}), "type 'complex'"),
+    ],
+)
+def test_ranges_that_hold_nothing_are_refused(make: Any, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        make()
