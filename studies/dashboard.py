@@ -267,9 +267,10 @@ def make_server(app: WSGIApplication, host: str, port: int) -> WSGIServer:
     kind = _IPv6Server if ":" in host else _Server
     try:
         server = kind((host, port), _Handler)
-    except OSError as error:
+    except (OSError, OverflowError) as error:
+        reason = getattr(error, "strerror", None) or error
         raise InputError(
-            f"got the address {host}:{port}, which cannot be listened on ({error.strerror or error}); "
+            f"got the address {host}:{port}, which cannot be listened on ({reason}); "
             "choose another --port, 0 for any free one."
         ) from error
     server.set_app(app)

@@ -1,0 +1,269 @@
+"""The `automl` command: reads arguments, hands them to `studies.commands`, and turns errors into sentences.
+
+Everything heavy (torch, Optuna, pandas) is imported by `studies.commands`, when a command runs: `automl --help`
+answers at once. Exit status 0 means done, 2 bad input (one line on standard error, nothing written), 130 interrupted,
+1 a fault of the program.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import warnings
+from collections.abc import Callable, Sequence
+from importlib import import_module
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from automl.errors import InputError
+
+_BAD_INPUT, _FAULT, _INTERRUPTED = 2, 1, 130
+
+app = typer.Typer(
+    help="Neural networks by NASBOT and other searches: from a table to a model that predicts.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,  # plain help needs a third of the time of a ruled one
+)
+
+
+def _at_least(least: float) -> Callable[[typer.CallbackParam, float | None], float | None]:
+    """Checks an option's number; typer's own check does not say what was got."""
+
+    def check(param: typer.CallbackParam, value: float | None) -> float | None:
+        if value is not None and not value >= least:
+            raise InputError(f"got {param.opts[0]} {value}, expected {least} or more; raise it.")
+        return value
+
+    return check
+
+
+Timeout = Annotated[float | None, typer.Option(callback=_at_least(0), help="Seconds after which no trial is started.")]
+Storage = Annotated[str, typer.Option("--storage", envvar="AUTOML_STORAGE", help="URL of the database of studies.")]
+Name = Annotated[str, typer.Argument(help="Name of the study.")]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON value instead, for scripts.")]
+
+_STORAGE = "sqlite:///automl.db"
+
+
+@app.callback()
+def _global(
+    version: Annotated[bool, typer.Option("--version", help="Print the version and exit.")] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks (or set AUTOML_DEBUG=1).")] = False,
+) -> None:
+    """Options of `automl` itself; `main` takes both out of the arguments before they are read."""
+
+
+@app.command()
+def run(
+    task: Annotated[str, typer.Argument(help="digits, wine, iris, breast_cancer, diabetes, or a CSV or Parquet file.")],
+    target: Annotated[str | None, typer.Option(help="Column to predict, for a file.")] = None,
+    trials: Annotated[
+        int, typer.Option(callback=_at_least(1), help="Trials in all; a study goes on where it was.")
+    ] = 30,
+    timeout: Annotated[
+        float | None, typer.Option(callback=_at_least(0), help="Seconds after which no trial is started.")
+    ] = None,
+    sampler: Annotated[
+        str, typer.Option(help="nasbot, nao, evolution, local-search, random, tpe, gp, cmaes or nsgaii.")
+    ] = "nasbot",
+    space: Annotated[str, typer.Option(help="mlp or cnn.")] = "mlp",
+    kind: Annotated[str | None, typer.Option(help="classification or regression; else told by the target.")] = None,
+    metric: Annotated[str | None, typer.Option(help="What to optimise; log_loss or rmse by default.")] = None,
+    epochs: Annotated[int | None, typer.Option(callback=_at_least(1), help="Most epochs of a training.")] = None,
+    seed: Annotated[int, typer.Option(callback=_at_least(0), help="Seed of proposals and initial weights.")] = 0,
+    workers: Annotated[int, typer.Option(callback=_at_least(1), help="Processes that run trials at once.")] = 1,
+    storage: Storage = _STORAGE,
+    study: Annotated[str | None, typer.Option(help="Name of the study; TASK-SAMPLER by default.")] = None,
+    transfer_from: Annotated[
+        list[str] | None, typer.Option(help="Study of the same storage to learn from; may be repeated.")
+    ] = None,
+    model: Annotated[Path | None, typer.Option(help="Folder for the best model; STUDY.model by default.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Search the best network for a task, and save it."""
+    from studies import commands
+
+    commands.run(
+        task,
+        target=target,
+        kind=kind,
+        metric=metric,
+        space=space,
+        sampler=sampler,
+        trials=trials,
+        timeout=timeout,
+        epochs=epochs,
+        seed=seed,
+        workers=workers,
+        storage=storage,
+        study=study,
+        transfer_from=tuple(transfer_from or ()),
+        model=model,
+        as_json=as_json,
+    )
+
+
+@app.command()
+def worker(
+    storage: Storage = _STORAGE,
+    study: Annotated[str | None, typer.Option(help="Name of the study; all that have trials left by default.")] = None,
+    trials: Annotated[
+        int | None, typer.Option(callback=_at_least(1), help="Trials to run here; what is left by default.")
+    ] = None,
+    timeout: Annotated[
+        float | None, typer.Option(callback=_at_least(0), help="Seconds after which no trial is started.")
+    ] = None,
+) -> None:
+    """Join studies that run elsewhere and run trials for them."""
+    from studies import commands
+
+    commands.work(storage, study=study, trials=trials, timeout=timeout)
+
+
+@app.command("studies")
+def list_studies(storage: Storage = _STORAGE, as_json: Json = False) -> None:
+    """List the studies of a storage."""
+    from studies import listings
+
+    listings.list_studies(storage, as_json=as_json)
+
+
+@app.command()
+def show(
+    name: Name,
+    storage: Storage = _STORAGE,
+    trials: Annotated[int, typer.Option(callback=_at_least(1), help="How many of the best trials to show.")] = 10,
+    as_json: Json = False,
+) -> None:
+    """Show a study: its best trials and the best network."""
+    from studies import listings
+
+    listings.show(name, storage, n_trials=trials, as_json=as_json)
+
+
+@app.command()
+def best(name: Name, storage: Storage = _STORAGE, as_json: Json = False) -> None:
+    """Show the best trial of a study."""
+    from studies import listings
+
+    listings.best(name, storage, as_json=as_json)
+
+
+@app.command()
+def export(
+    name: Name,
+    to: Annotated[Path, typer.Option("--to", help="Folder to write.")],
+    storage: Storage = _STORAGE,
+) -> None:
+    """Save the best model of a study."""
+    from studies import commands
+
+    commands.export(name, storage, to)
+
+
+@app.command()
+def predict(
+    model: Annotated[Path, typer.Argument(help="Folder of a saved model.")],
+    data: Annotated[Path, typer.Argument(help="CSV or Parquet file.")],
+    output: Annotated[Path | None, typer.Option(help="CSV file to write; standard output by default.")] = None,
+    proba: Annotated[bool, typer.Option("--proba", help="Probabilities of the classes instead of labels.")] = False,
+) -> None:
+    """Predict the rows of a file with a saved model."""
+    from studies import commands
+
+    commands.predict(model, data, output=output, proba=proba)
+
+
+@app.command()
+def dashboard(
+    storage: Storage = _STORAGE,
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="Port to listen on; 0 takes a free one.")] = 8080,
+    token: Annotated[
+        str | None,
+        typer.Option(envvar="AUTOML_TOKEN", show_envvar=True, help="What visitors must enter; best given as variable."),
+    ] = None,
+    read_only: Annotated[bool, typer.Option("--read-only", help="Refuse every change.")] = False,
+) -> None:
+    """Serve the dashboard with a picture of every network."""
+    from studies import commands
+
+    commands.dashboard(storage, host=host, port=port, token=token, read_only=read_only)
+
+
+if find_spec("studies.benchmark_cli") is not None:
+    _FORWARDED = {"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []}
+
+    @app.command(context_settings=_FORWARDED)
+    def benchmark(context: typer.Context) -> None:
+        """Compare samplers on real tables."""
+        raise typer.Exit(_call(import_module("studies.benchmark_cli").app, context.args, "automl benchmark"))
+
+
+def _call(application: typer.Typer, arguments: Sequence[str], name: str) -> int:
+    """Runs a command line without typer's own handling of errors; returns the exit status."""
+    command = typer.main.get_command(application)
+    status: int | None = command.main(list(arguments), prog_name=name, standalone_mode=False)
+    return status or 0
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Runs the command and exits with its status; the entry point of `automl`."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    if "--version" in given:
+        from importlib.metadata import version
+
+        print(f"automl-studies {version('automl-studies')}")
+        sys.exit(0)
+    debug = "--debug" in given or bool(os.environ.get("AUTOML_DEBUG"))
+    sys.exit(_status([argument for argument in given if argument != "--debug"] or ["--help"], debug))
+
+
+def _status(arguments: Sequence[str], debug: bool) -> int:
+    """Runs the command; returns the exit status and says on standard error what went wrong."""
+    _make_streams_forgiving()
+    if not debug:
+        warnings.simplefilter("ignore")  # what libraries remark on their own ways is nothing the user can mend
+    try:
+        status: int | None = typer.main.get_command(app).main(
+            list(arguments), prog_name="automl", standalone_mode=False
+        )
+        return status or 0
+    except KeyboardInterrupt:
+        return _INTERRUPTED
+    except BrokenPipeError:
+        # The reader of standard output is gone ("automl studies | head"); Python would complain once more on exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return _FAULT
+    except Exception as error:
+        if debug:
+            raise
+        return _explain(error)
+
+
+def _explain(error: Exception) -> int:
+    from studies.console import without_passwords
+
+    if isinstance(error, InputError):
+        status, text = _BAD_INPUT, str(error)
+    elif hasattr(error, "format_message"):  # what typer found wrong with the arguments; it has no public base class
+        status, text = _BAD_INPUT, f"{error.format_message().rstrip('.')}; see 'automl --help'."
+    else:
+        status, text = _FAULT, f"{type(error).__name__}: {error} (a fault of the program: --debug shows where)"
+    print(f"automl: {without_passwords(' '.join(text.split()))}", file=sys.stderr)
+    return status
+
+
+def _make_streams_forgiving() -> None:
+    """Characters that a terminal's encoding lacks are replaced, not an error."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="replace")
+
+
+if __name__ == "__main__":
+    main()
