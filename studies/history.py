@@ -46,7 +46,11 @@ class History:
     _told: bool = False
 
     def observations(
-        self, study: object, trials: Sequence[FrozenTrial], directions: Sequence[StudyDirection], asking: int = -1
+        self,
+        study: object,
+        trials: Sequence[FrozenTrial],
+        directions: Sequence[StudyDirection],
+        asking: int | None = None,
     ) -> Observations:
         """All that the trials tell of the space.
 
@@ -54,7 +58,7 @@ class History:
             study: What identifies the study; what is remembered of another study is forgotten.
             trials: Its trials, by increasing number.
             directions: Its m objectives' directions.
-            asking: Number of the trial that asks, which is not its own observation.
+            asking: Number of the trial that asks, which is not its own observation; None where nobody asks.
 
         Returns:
             Observations with losses `n x m`, in the order of the trials' numbers.

@@ -118,7 +118,7 @@ class ProposerSampler(BaseSampler):
         """Passes the news on to the independent sampler; the rest is in the storage."""
         self._independent_sampler.after_trial(study, trial, state, values)
 
-    def observations(self, study: Study, asking: int = -1) -> Observations:
+    def observations(self, study: Study, asking: int | None = None) -> Observations:
         """What the study's trials tell of the space, without the trial that asks."""
         return self._observed(study, study.get_trials(deepcopy=False), asking)
 
@@ -152,7 +152,7 @@ class ProposerSampler(BaseSampler):
         older = [other for other in running if other.number < trial.number]
         return bool(older) and proposal.candidate.digest in self._observed(study, older).digests
 
-    def _observed(self, study: Study, trials: Sequence[FrozenTrial], asking: int = -1) -> Observations:
+    def _observed(self, study: Study, trials: Sequence[FrozenTrial], asking: int | None = None) -> Observations:
         return self._history.observations((study.study_name, study._study_id), trials, study.directions, asking)
 
 

@@ -1,0 +1,109 @@
+"""Handing out trials to worker processes: here small programs that speak the workers' protocol and train nothing."""
+
+from __future__ import annotations
+
+import sys
+import threading
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from studies.workers import Budget, run_workers
+
+_HONEST = """
+import json, sys
+folder, index = sys.argv[1], int(sys.argv[2])
+def tell(event, **fields): print(json.dumps({"event": event, **fields}), flush=True)
+tell("ready")
+trial = 100 * index
+for word in sys.stdin:
+    if word.strip() != "go": break
+    trial += 1
+    tell("started", trial=trial)
+    BODY
+    tell("finished", trial=trial)
+    tell("ready")
+open(f"{folder}/ended-{index}", "w").close()
+"""
+_DIES_ONCE = """
+    import os, pathlib
+    if index == 0: os.kill(os.getpid(), 9)
+"""
+_STAYS = """
+    import signal, time
+    def stop(*_):
+        open(f"{folder}/stopped-{index}", "w").close()
+        sys.exit(0)
+    signal.signal(signal.SIGTERM, stop)
+    if index: tell("finished", trial=trial)
+    time.sleep(60)
+"""
+
+
+@dataclass
+class Ledger:
+    """Notes what the parent is told."""
+
+    done: list[int] = field(default_factory=list)
+    lost: list[int] = field(default_factory=list)
+    interrupts: bool = False
+
+    def finished(self, trial_number: int) -> None:
+        self.done.append(trial_number)
+        if self.interrupts:
+            raise KeyboardInterrupt
+
+    def abandoned(self, trial_number: int) -> None:
+        self.lost.append(trial_number)
+
+
+def run(tmp_path: Path, body: str, n_workers: int, budget: Budget, ledger: Ledger) -> None:
+    """Runs workers whose trials do what the body says."""
+    program = tmp_path / "worker.py"
+    program.write_text(_HONEST.replace("    BODY\n", body))
+    run_workers([sys.executable, str(program), str(tmp_path)], n_workers, budget, ledger)
+
+
+def test_exactly_as_many_trials_are_run_as_were_asked_for_and_all_workers_end(tmp_path: Path) -> None:
+    ledger = Ledger()
+    run(tmp_path, "", 3, Budget(7, None), ledger)
+    assert len(ledger.done) == 7
+    assert {path.name for path in tmp_path.glob("ended-*")} == {"ended-0", "ended-1", "ended-2"}
+
+
+def test_a_worker_that_dies_is_reported_and_its_trial_is_run_by_another(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    ledger = Ledger()
+    run(tmp_path, _DIES_ONCE, 2, Budget(4, None), ledger)
+    assert ledger.lost == [1]
+    assert ledger.done == [101, 102, 103, 104]
+    assert "worker 0 died with exit status -9 while it ran trial 1, which will be run once more" in caplog.text
+
+
+def test_an_error_tells_when_all_workers_have_died(tmp_path: Path) -> None:
+    with pytest.raises(RuntimeError, match="all 1 worker processes died"):
+        run(tmp_path, _DIES_ONCE, 1, Budget(4, None), Ledger())
+
+
+def test_an_interrupt_stops_every_worker_in_its_trial(tmp_path: Path) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        run(tmp_path, _STAYS, 2, Budget(4, None), Ledger(interrupts=True))
+    assert (tmp_path / "stopped-1").exists()
+    assert not list(tmp_path.glob("ended-*"))
+    assert threading.active_count() < 20
+
+
+def test_no_trial_is_started_after_the_timeout(tmp_path: Path) -> None:
+    ledger = Ledger()
+    run(tmp_path, "", 1, Budget(None, 0.0), ledger)
+    assert ledger.done == []
+
+
+def test_a_budget_counts_what_is_taken_and_given_back() -> None:
+    budget = Budget(2, None)
+    assert [budget.take(), budget.take(), budget.take()] == [True, True, False]
+    budget.give_back()
+    assert budget.take()
+    assert Budget(None, None).take()
