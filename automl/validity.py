@@ -11,7 +11,6 @@ after a layer whose output is no image.
 from __future__ import annotations
 
 from kernels.architecture import (
-    CNN_LABELS,
     CONVOLUTIONS,
     DECISIONS,
     INPUT,
@@ -30,7 +29,6 @@ ACTIVATIONS = frozenset({*RECTIFIERS, *SIGMOIDS})
 CONVOLUTIONAL = frozenset({*CONVOLUTIONS, *RESIDUALS})
 POOLING = frozenset(POOLS)
 _WITH_UNITS = ACTIVATIONS | CONVOLUTIONAL | {"fc"}
-_CNN_LABELS = CNN_LABELS | {"linear"}  # regression on images: NASBOT's list knows classification alone
 _IMAGE_LAYERS = CONVOLUTIONAL | POOLING
 
 
@@ -53,7 +51,7 @@ def check(architecture: Architecture) -> None:
     """
     if architecture.family == "mlp":
         check_mlp(architecture)
-    elif _CNN_LABELS.issuperset(architecture.labels):
+    elif architecture.family == "cnn":
         check_cnn(architecture)
 
 

@@ -25,7 +25,7 @@ POOLS = ("max-pool", "avg-pool")
 RECTIFIERS = ("relu", "crelu", "leaky-relu", "softplus", "elu")
 SIGMOIDS = ("logistic", "tanh")
 DECISIONS = ("softmax", "linear")
-CNN_LABELS = frozenset({INPUT, OUTPUT, "fc", "softmax", *CONVOLUTIONS, *RESIDUALS, *POOLS})
+CNN_LABELS = frozenset({INPUT, OUTPUT, "fc", *DECISIONS, *CONVOLUTIONS, *RESIDUALS, *POOLS})
 MLP_LABELS = frozenset({INPUT, OUTPUT, *RECTIFIERS, *SIGMOIDS, *DECISIONS})
 
 Family = Literal["mlp", "cnn", "graph"]

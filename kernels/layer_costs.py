@@ -142,7 +142,7 @@ class OperationAttributes:
 @cache
 def cnn_label_costs() -> LabelCosts:
     """The mismatch table of convolutional networks (spec of the authors' implementation)."""
-    labels = (INPUT, OUTPUT, "fc", *POOLS, "softmax", "conv3", "res3", "conv5", "res5", "conv7", "res7")
+    labels = (INPUT, OUTPUT, "fc", *POOLS, *DECISIONS, "conv3", "res3", "conv5", "res5", "conv7", "res7")
     return LabelCosts(labels, tuple(tuple(_cnn_cost(a, b) for b in labels) for a in labels))
 
 
