@@ -27,7 +27,8 @@ from studies.packaged_tables import graph_hash, graph_values, grid_choices, grid
 
 Direction = Literal["minimize", "maximize"]
 
-_PROTEIN_OPERATIONS: Final = ("gcn", "sage", "arma", "fc", "skip")
+_PROTEIN_OPERATIONS: Final = ("gcn", "sage", "arma", "dense", "skip")
+_PACKAGE_LABELS: Final = {"dense": "fc"}
 _MISSING: Final = "missing"
 
 DATA_SETS: Final[Mapping[str, tuple[str, ...]]] = {
@@ -171,7 +172,8 @@ def _nas_bench_graph(data_set: str) -> Table:
 
     def find(assignment: Mapping[str, Value]) -> int:
         links, *labels = map(str, assignment.values())
-        return rows[graph_hash([int(source) for source in links.split("-")], labels)]
+        package_labels = [_PACKAGE_LABELS.get(label, label) for label in labels]
+        return rows[graph_hash([int(source) for source in links.split("-")], package_labels)]
 
     return Table(
         name=f"nbgraph/{data_set}",

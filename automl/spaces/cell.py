@@ -43,13 +43,13 @@ from automl.spaces.hyperparameters import (
 )
 from automl.spaces.limits import check_task_kind
 from automl.spaces.neighbours import perturbed
-from kernels.architecture import Architecture, Edge
+from kernels.architecture import CNN_LABELS, MLP_LABELS, Architecture, Edge
 
 EDGE_OPERATIONS: Final = ("none", "skip_connect", "nor_conv_1x1", "nor_conv_3x3", "avg_pool_3x3")
 """NAS-Bench-201's operations; "none" is the zero operation."""
 
-GRAPH_OPERATIONS: Final = ("gat", "gcn", "gin", "cheb", "sage", "arma", "graph", "fc", "skip")
-"""NAS-Bench-Graph's operations; "skip" is the identity."""
+GRAPH_OPERATIONS: Final = ("gat", "gcn", "gin", "cheb", "sage", "arma", "graph", "dense", "skip")
+"""NAS-Bench-Graph's operations; "skip" is the identity, "dense" the benchmark's "fc", a name that CNNs have taken."""
 
 GRAPH_LINKS: Final = (
     (0, 0, 0, 0),
@@ -117,6 +117,11 @@ class CellSpace(Space):
         check_names(self.hyperparameters, self._structure)
 
     def _check_operations(self) -> None:
+        taken = set(self.operations) & (CNN_LABELS | MLP_LABELS)
+        if taken:
+            raise ValueError(
+                f"got the operations {sorted(taken)}, whose labels are those of layers of an MLP or CNN; rename them."
+            )
         idle = {self.identity} if self.links else {self.zero}
         if not set(self.operations) - idle:
             raise ValueError(
@@ -193,7 +198,7 @@ class CellSpace(Space):
         graph = candidate.architecture
         cell = first_cell(graph) if self.channels and graph is not None else graph
         chosen = None if cell is None else self._representative(cell)
-        if graph is None or cell is None or chosen is None or self._network(cell).digest != graph.digest:
+        if graph is None or cell is None or chosen is None or self._network(self._cell(chosen)).digest != graph.digest:
             raise ValueError(
                 f"got {'no architecture' if graph is None else f'a network of the layers {graph.labels}'}, expected "
                 f"a cell of {', '.join(self.operations)}; was the candidate made in another space?"
@@ -215,27 +220,22 @@ class CellSpace(Space):
         return known[cell.digest]
 
     def _first_choice(self, cell: Architecture) -> tuple[str, ...] | None:
-        found = self._node_choices(cell) if self.links else self._edge_choices(cell)
-        ranks = [
-            {choice: i for i, choice in enumerate(parameter.choices)}
-            for parameter in self._structure.values()
-            if isinstance(parameter, Categorical)
-        ]
-        known = [c for c in found if all(choice in rank for choice, rank in zip(c, ranks, strict=True))]
-        return min(known, key=lambda c: [rank[choice] for choice, rank in zip(c, ranks, strict=True)], default=None)
+        return next(self._node_choices(cell) if self.links else self._edge_choices(cell), None)
 
     def _edge_choices(self, cell: Architecture) -> Iterator[tuple[str, ...]]:
-        for live in edge_operations(cell, self.vertices):
-            yield tuple(live.get(edge, self.zero) for edge in self._pairs)
+        rank = {label: i for i, label in enumerate(self.operations)}
+        found = [tuple(live.get(e, self.zero) for e in self._pairs) for live in edge_operations(cell, self.vertices)]
+        known = [chosen for chosen in found if set(chosen) <= rank.keys()]
+        yield from sorted(known, key=lambda chosen: [rank[label] for label in chosen])
 
     def _node_choices(self, cell: Architecture) -> Iterator[tuple[str, ...]]:
         size = len(self.links[0])
         labels = [label for v, label in enumerate(cell.labels) if v not in (cell.input, cell.output)]
         tree = tree_of(cell)
-        if tree is None or len(labels) > size:
+        if tree is None or len(labels) > size or not set(labels) <= set(self.operations):
             return
-        orders = dict.fromkeys(permutations([*labels, *[self.identity] * (size - len(labels))]))
-        for pattern, order in product(self.links, orders):
+        labels = sorted([*labels, *[self.identity] * (size - len(labels))], key=self.operations.index)
+        for pattern, order in product(self.links, dict.fromkeys(permutations(labels))):
             if contracted(pattern, order, self.identity) == tree:
                 yield (_pattern_name(pattern), *order)
 

@@ -1,0 +1,80 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from automl.observations import Candidate
+from automl.spaces.base import Space
+from automl.spaces.table import Column, TableSpace
+from tests.contracts.space import SpaceContract
+
+DEPTH = Column("depth", (1, 2, 4, 8), ordered=True)
+RATE = Column("rate", (1e-4, 1e-2), ordered=True)
+ACTIVATION = Column("activation", ("relu", "tanh"), ordered=False)
+HOLES = ((0, 0, 0), (1, 0, 1), (3, 1, 0), (3, 1, 1))
+
+
+class TestGrids(SpaceContract):
+    def make_space(self) -> Space:
+        return TableSpace((DEPTH, RATE, ACTIVATION))
+
+
+class TestTablesWithHoles(SpaceContract):
+    def make_space(self) -> Space:
+        return TableSpace((DEPTH, RATE, ACTIVATION), HOLES)
+
+
+def test_ordered_columns_are_searched_by_index_and_others_by_value() -> None:
+    space = TableSpace((DEPTH, ACTIVATION))
+    candidate = space.decode({"depth": 2, "activation": "tanh"})
+    assert space.row(candidate) == {"depth": 4, "activation": "tanh"}
+
+
+def test_all_rows_are_listed_once_in_their_order() -> None:
+    grid = TableSpace((DEPTH, RATE, ACTIVATION))
+    assert len(grid.candidates) == 16
+    assert len({candidate.digest for candidate in grid.candidates}) == 16
+    assert grid.row(grid.candidates[3]) == {"depth": 1, "rate": 1e-2, "activation": "tanh"}
+    assert grid.row(grid.candidates[-1]) == {"depth": 8, "rate": 1e-2, "activation": "tanh"}
+    holes = TableSpace((DEPTH, RATE, ACTIVATION), (*HOLES, HOLES[0]))
+    assert [tuple(holes.row(c).values()) for c in holes.candidates[1:3]] == [(2, 1e-4, "tanh"), (8, 1e-2, "relu")]
+
+
+def test_a_hole_stands_for_the_nearest_row() -> None:
+    space = TableSpace((DEPTH, RATE, ACTIVATION), HOLES)
+    near = space.decode({"depth": 2, "rate": 1, "activation": "tanh"})
+    assert space.encode(near) == {"depth": 3, "rate": 1, "activation": "tanh"}
+
+
+def test_of_equally_near_rows_the_first_stands() -> None:
+    space = TableSpace((Column("x", (0, 1, 2), ordered=True),), ((2,), (0,)))
+    assert space.encode(space.decode({"x": 1})) == {"x": 2}
+
+
+def test_samples_are_rows_all_of_them_alike_often() -> None:
+    space, generator = TableSpace((DEPTH, RATE, ACTIVATION), HOLES), np.random.default_rng(0)
+    drawn = [space.candidates.index(space.sample(generator)) for _ in range(800)]
+    assert np.bincount(drawn, minlength=4).min() > 150  # 200 expected, standard deviation 12
+
+
+def test_a_table_of_one_row_has_no_mutants() -> None:
+    space = TableSpace((DEPTH, ACTIVATION), ((1, 0),))
+    only = space.candidates[0]
+    assert space.mutate(only, np.random.default_rng(0)) == only
+
+
+def test_a_candidate_that_is_no_row_is_refused() -> None:
+    space = TableSpace((DEPTH, RATE, ACTIVATION), HOLES)
+    with pytest.raises(ValueError, match="expected a row of the table"):
+        space.encode(Candidate(None, {"depth": 2, "rate": 0, "activation": "relu"}))
+
+
+def test_bad_tables_are_refused_in_a_sentence() -> None:
+    with pytest.raises(ValueError, match=r"got the columns \['depth', 'depth'\]"):
+        TableSpace((DEPTH, DEPTH))
+    with pytest.raises(ValueError, match="got a table without rows"):
+        TableSpace((DEPTH,), ())
+    with pytest.raises(ValueError, match=r"got the row \(4,\)"):
+        TableSpace((DEPTH,), ((4,),))
+    with pytest.raises(ValueError, match="each once"):
+        Column("depth", (1, 1), ordered=True)
