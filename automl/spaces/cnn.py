@@ -81,7 +81,7 @@ class CNNSpace(Space):
     min_layers: int = 1
     image_size: int | None = None
     max_halvings: int = 4
-    units: tuple[int, int] = (8, 128)
+    units: tuple[int, int] = (8, 64)
     max_fc_layers: int = 3
     fc_units: tuple[int, int] = (16, 256)
     labels: tuple[str, ...] = (*CONVOLUTIONS, *RESIDUALS, *POOLS)
