@@ -1,0 +1,336 @@
+"""ArchitectureGP: a Gaussian process over candidates, architecture and hyperparameters together.
+
+NASBOT's surrogate (Kandasamy et al. 2018) with a wider kernel (`automl.surrogates.candidate_kernel`): OTMANN distances
+are one of its structural terms, counts of labels, subtrees and paths are others; all weights, decays and the noise are
+fitted by MAP. Scores are normal scores of the losses, so that outliers, such as networks that did not learn, leave the
+resolution near the best alone.
+
+Hyperparameters are fitted to observations chosen by their number and values alone, from the modes of the priors; so a
+prediction is a function of the observations, whatever was fitted before, and fits are remembered by content.
+"""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import math
+import warnings
+from collections import OrderedDict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import cast
+
+import numpy as np
+import torch
+from gpytorch.priors import LogNormalPrior
+from numpy.typing import NDArray
+from torch import Tensor
+
+from automl.observations import Candidate, Observations
+from automl.parameters import Parameter
+from automl.scales import normal_scores
+from automl.surrogates.base import Prediction
+from automl.surrogates.candidate_kernel import CandidateKernel, Tables
+from automl.surrogates.gaussian_pool import GaussianPool
+from automl.surrogates.map_fit import FittedPrior, fit_by_map
+from automl.surrogates.structure import SORTS, CandidatePool, HyperparameterCodes, ListedPool, graph_of
+from kernels.count_kernel import CountKernel
+from kernels.distance_kernel import DistanceTableKernel
+from kernels.otmann import NU_STR, DistanceTable
+
+_REMEMBERED_FITS = 16
+_CHUNK = 512
+# Above that many candidates covariances are taken in single precision, which halves the time of the exponentials.
+_SINGLE_PRECISION_ABOVE = 4096
+
+
+@dataclass(frozen=True)
+class ArchitectureGPSettings:
+    """How the Gaussian process is built and fitted.
+
+    Args:
+        sorts: What is counted in graphs, names in `automl.surrogates.structure.SORTS`.
+        transport: Whether OTMANN distances are a term of the kernel.
+        nu_str: Weights of OTMANN's structural cost.
+        refit_always_below: Up to that many observations the hyperparameters are fitted anew to each new one.
+        refit_every: Beyond, to every so many.
+        fitted_at_most: Hyperparameters are fitted to at most that many observations, the best half and others evenly
+            spread; predictions use all.
+        max_iterations: L-BFGS iterations of a fit.
+        smallest_noise: Lower bound of the noise's variance, that of the scores being 1.
+    """
+
+    sorts: tuple[str, ...] = tuple(SORTS)
+    transport: bool = True
+    nu_str: tuple[float, ...] = NU_STR
+    refit_always_below: int = 30
+    refit_every: int = 5
+    fitted_at_most: int = 250
+    max_iterations: int = 50
+    smallest_noise: float = 1e-4
+
+
+@dataclass(frozen=True)
+class _Rung:
+    """One rung of the ladder of ever looser fits."""
+
+    name: str
+    smallest_noise: float
+    transport: bool
+    max_iterations: int
+
+
+@dataclass(frozen=True, eq=False)
+class Fit:
+    """Fitted hyperparameters and the looser rung that was needed, empty if none was."""
+
+    prior: FittedPrior
+    fallback: str
+
+
+class ArchitectureGP:
+    """The Gaussian process of a space; see the module's text.
+
+    Args:
+        hyperparameters: The space's hyperparameters, by name.
+        settings: How it is built and fitted.
+    """
+
+    def __init__(
+        self, hyperparameters: Mapping[str, Parameter], settings: ArchitectureGPSettings | None = None
+    ) -> None:
+        self.settings = settings or ArchitectureGPSettings()
+        self.codes = HyperparameterCodes(hyperparameters)
+        self.distances = DistanceTable(self.settings.nu_str)
+        self._fits: OrderedDict[str, Fit] = OrderedDict()
+
+    def fit(self, observations: Observations) -> FittedArchitectureGP:
+        """The posterior given the observations; see `automl.surrogates.base.Surrogate`.
+
+        Raises:
+            ValueError: If there is no value, or there are several objectives.
+        """
+        if len(observations) == 0 or observations.values.shape[1] != 1:
+            raise ValueError(
+                f"got values of shape {observations.values.shape}, expected at least one, of one objective; "
+                "observe a candidate first, or pass one column of the values."
+            )
+        return FittedArchitectureGP(self, observations, self._fit(observations))
+
+    def _fit(self, observations: Observations) -> Fit:
+        """The fit to the scheduled observations, remembered by content."""
+        rows = scheduled(observations.values[:, 0], self.settings)
+        candidates = tuple(observations.candidates[i] for i in rows)
+        scores = normal_scores(observations.values[rows, 0])
+        key = hashlib.sha256("".join(c.digest for c in candidates).encode() + scores.tobytes()).hexdigest()
+        if key not in self._fits:
+            self._fits[key] = self._first_that_works(candidates, torch.from_numpy(scores))
+            if len(self._fits) > _REMEMBERED_FITS:
+                self._fits.popitem(last=False)
+        return self._fits[key]
+
+    def _ladder(self) -> tuple[_Rung, ...]:
+        s = self.settings
+        more = max(100 * s.smallest_noise, 1e-2)
+        return (
+            _Rung("", s.smallest_noise, s.transport, s.max_iterations),
+            _Rung("more noise", more, s.transport, s.max_iterations),
+            _Rung("more noise, no OTMANN distances", more, False, s.max_iterations),
+            _Rung("typical hyperparameters, not fitted", 0.1, False, 0),
+        )
+
+    def _first_that_works(self, candidates: Sequence[Candidate], scores: Tensor) -> Fit:
+        *looser, loosest = self._ladder()
+        for rung, following in zip(looser, [*looser[1:], loosest], strict=True):
+            try:
+                return Fit(self._fitted(candidates, scores, rung), rung.name)
+            except RuntimeError as error:  # as linear algebra and gpytorch's NotPSDError and NanError are
+                warnings.warn(
+                    f"the Gaussian process of {len(scores)} observations could not be fitted ({error}); "
+                    f"the next fit is looser: {following.name}.",
+                    RuntimeWarning,
+                    stacklevel=2,
+                )
+        return Fit(self._fitted(candidates, scores, loosest), loosest.name)
+
+    def _fitted(self, candidates: Sequence[Candidate], scores: Tensor, rung: _Rung) -> FittedPrior:
+        pool = self.pool_of(candidates)
+        tables = self.tables_among(pool, transport=rung.transport)
+        kernel = CandidateKernel(
+            len(self.codes.numeric),
+            len(self.codes.categorical),
+            counts=None if tables.counts is None else CountKernel(_typical(tables.counts)),
+            transport=None if tables.transport is None else _transport_kernel(tables.transport),
+        )
+        kernel.set_tables(tables)
+        return fit_by_map(
+            kernel,
+            inputs(pool, 0),
+            scores,
+            smallest_noise=rung.smallest_noise,
+            max_iterations=rung.max_iterations,
+        )
+
+    def pool_of(self, candidates: Sequence[Candidate]) -> CandidatePool:
+        """A pool to ask a posterior about once."""
+        return CandidatePool(candidates, self.settings.sorts, self.codes)
+
+    def listed_pool(self, candidates: Sequence[Candidate]) -> ListedPool:
+        """A pool to ask posteriors about again and again as observations come in."""
+        return ListedPool(candidates, self.settings.sorts, self.codes)
+
+    def tables_among(self, observed: CandidatePool, *, transport: bool) -> Tables:
+        """The distances among observed candidates."""
+        counts = torch.from_numpy(observed.distances(observed.candidates)).double() if observed.sorts else None
+        has_transport = transport and observed.has_architectures
+        return Tables(
+            counts,
+            self.transport_table(observed.candidates, ()) if has_transport else None,
+            torch.arange(len(observed)),
+        )
+
+    def transport_table(self, observed: Sequence[Candidate], others: Sequence[Candidate]) -> Tensor:
+        """OTMANN distances of observed and then other candidates, `N x N x C`; those among others are left zero."""
+        graphs = [graph_of(candidate) for candidate in (*observed, *others)]
+        n = len(observed)
+        filled = torch.from_numpy(np.concatenate(self.distances.distances(graphs[:n], graphs), axis=-1))
+        table = torch.zeros(len(graphs), len(graphs), filled.shape[-1], dtype=torch.float64)
+        table[:n] = filled
+        table[:, :n] = filled.transpose(0, 1)
+        return table
+
+
+class FittedArchitectureGP:
+    """The posterior of an `ArchitectureGP`; made by `ArchitectureGP.fit`.
+
+    Args:
+        gp: What made it.
+        observations: What it is conditioned on.
+        fit: The hyperparameters.
+    """
+
+    def __init__(self, gp: ArchitectureGP, observations: Observations, fit: Fit) -> None:
+        self.gp = gp
+        self.prior = fit.prior
+        self.fallback = fit.fallback
+        self.observed = gp.pool_of(observations.candidates)
+        self.inputs = inputs(self.observed, 0)
+        self.has_transport = self._kernel().transport is not None
+        self._condition(torch.from_numpy(normal_scores(observations.values[:, 0])))
+
+    def _kernel(self) -> CandidateKernel:
+        """The fitted covariance, for its user to put tables in."""
+        return copy.deepcopy(cast(CandidateKernel, self.prior.kernel))
+
+    def _condition(self, scores: Tensor) -> None:
+        """Factorises the covariance of the observations and solves for the weight of each."""
+        kernel = self._kernel()
+        kernel.set_tables(self.gp.tables_among(self.observed, transport=self.has_transport))
+        covariance = kernel.forward(self.inputs, self.inputs)
+        self.factor = _cholesky(covariance, self.prior.noise)
+        self.weights = torch.cholesky_solve((scores - self.prior.mean)[:, None], self.factor)[:, 0]
+        self.fitted_scores = self.prior.mean + covariance @ self.weights
+
+    @property
+    def incumbent(self) -> float:
+        """The least posterior mean among the observed candidates: the best score, unmoved by noise."""
+        return float(self.fitted_scores.min())
+
+    def predict(self, candidates: Sequence[Candidate]) -> Prediction:
+        """Mean and deviation of the scores of candidates; see `automl.surrogates.base.FittedSurrogate`."""
+        chunks = [candidates[i : i + _CHUNK] for i in range(0, len(candidates), _CHUNK)]
+        pools = [self.pool(self.gp.pool_of(chunk)) for chunk in chunks]
+        mean = torch.cat([torch.empty(0, dtype=torch.float64), *(pool.mean for pool in pools)])
+        variance = torch.cat([torch.empty(0, dtype=torch.float64), *(pool.variance for pool in pools)])
+        return Prediction(mean.numpy(), variance.sqrt().numpy())
+
+    def pool(self, pool: CandidatePool) -> GaussianPool:
+        """The joint posterior of the candidates of a pool."""
+        dtype = torch.float32 if len(pool) > _SINGLE_PRECISION_ABOVE else torch.float64
+        return _PoolPosterior(self, self._kernel().to(dtype), pool, dtype).gaussian()
+
+
+class _PoolPosterior:
+    """The posterior of a pool in closed form: m + k(x, X) w and k(x, x') - |L^-1 k(X, x)|^2, X the observed ones.
+
+    GPyTorch's own prediction would form the covariance of the whole pool, which has tens of thousands of candidates.
+    """
+
+    def __init__(
+        self, fitted: FittedArchitectureGP, kernel: CandidateKernel, pool: CandidatePool, dtype: torch.dtype
+    ) -> None:
+        self._kernel = kernel
+        self._pool = pool
+        self._n = len(fitted.observed)
+        self._inputs = inputs(pool, self._n).to(dtype)
+        self._transport = (
+            fitted.gp.transport_table(fitted.observed.candidates, pool.candidates) if fitted.has_transport else None
+        )
+        self._noise = fitted.prior.noise
+        self._set_tables(pool.distances_from(fitted.observed))
+        known = kernel.forward(fitted.inputs.to(dtype), self._inputs)
+        self._explained = torch.linalg.solve_triangular(fitted.factor.to(dtype), known, upper=False)
+        self._mean = fitted.prior.mean + fitted.weights.to(dtype) @ known
+
+    def _set_tables(self, counts: NDArray[np.float32]) -> None:
+        self._kernel.set_tables(Tables(torch.from_numpy(counts), self._transport, torch.arange(self._n)))
+
+    def gaussian(self) -> GaussianPool:
+        """Mean, variances and covariances, as BoTorch takes them."""
+        prior = self._kernel.forward(self._inputs, self._inputs, diag=True)
+        variance = prior - self._explained.square().sum(0)
+        return GaussianPool(self._mean.double(), variance.double(), self._covariance, self._noise)
+
+    def _covariance(self, rows: Tensor, columns: Tensor) -> Tensor:
+        candidates = [self._pool.candidates[i] for i in rows.tolist()]
+        self._set_tables(self._pool.distances(candidates)[:, :, columns.numpy()])
+        x1, x2 = self._inputs[rows], self._inputs[columns]
+        x1[:, 0], x2[:, 0] = torch.arange(len(rows)), torch.arange(len(columns))
+        known = self._explained[:, rows].mT @ self._explained[:, columns]
+        return (self._kernel.forward(x1, x2) - known).double()
+
+
+def inputs(pool: CandidatePool, n_before: int) -> Tensor:
+    """Rows for `CandidateKernel`: places in the table of counts and, after `n_before` others, in that of transport."""
+    places = torch.arange(len(pool), dtype=torch.float64)
+    return torch.hstack([places[:, None], places[:, None] + n_before, pool.hyperparameters])
+
+
+def scheduled(values: NDArray[np.float64], settings: ArchitectureGPSettings) -> list[int]:
+    """Which of n observations hyperparameters are fitted to, in order: a function of their number and values."""
+    n = len(values)
+    if n > settings.refit_always_below:
+        n -= n % settings.refit_every
+    if n <= settings.fitted_at_most:
+        return list(range(n))
+    best = np.argsort(values[:n], kind="stable")[: settings.fitted_at_most // 2]
+    others = np.setdiff1d(np.arange(n), best)
+    spread = np.linspace(0, len(others) - 1, settings.fitted_at_most - len(best)).round().astype(int)
+    return sorted({*best.tolist(), *others[spread].tolist()})
+
+
+def _typical(counts: Tensor) -> Tensor:
+    """Mean positive distance of each sort, 1 where there is none."""
+    positive = (counts > 0).sum((1, 2))
+    return torch.where(positive > 0, counts.sum((1, 2)) / positive.clamp_min(1), 1.0)
+
+
+def _transport_kernel(table: Tensor) -> DistanceTableKernel:
+    """Two exponentials, of d and of d_bar, each over all nu; power 1, as exp(-d_bar^2) is indefinite."""
+    n_nu = table.shape[-1] // 2
+    return DistanceTableKernel(
+        table,
+        groups=(range(n_nu), range(n_nu, 2 * n_nu)),
+        beta_prior=LogNormalPrior(-math.log(n_nu), 1.0),
+        outputscale_prior=LogNormalPrior(-math.log(2), 1.0),
+    )
+
+
+def _cholesky(covariance: Tensor, noise: float) -> Tensor:
+    """The factor of covariance plus noise, with ever more noise where rounding has made that indefinite."""
+    for jitter in (0.0, 1e-8, 1e-6, 1e-4, 1e-2):
+        noisy = covariance + (noise + jitter) * torch.eye(len(covariance)).to(covariance)
+        factor, failed = torch.linalg.cholesky_ex(noisy)
+        if not failed:
+            return factor
+    raise RuntimeError("the covariance of the observations is far from positive definite")

@@ -1,0 +1,133 @@
+"""What the covariance of candidates sees of them: distances of counts, and hyperparameters as numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property, partial
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from automl.observations import Candidate
+from automl.parameters import Categorical, Parameter
+from kernels.architecture import Architecture
+from kernels.count_kernel import CountVectors
+from kernels.weisfeiler_lehman import Counts, label_depth_counts, label_path_counts, weisfeiler_lehman_counts
+
+SORTS: Mapping[str, Callable[[Architecture], Counts]] = {
+    "labels": partial(weisfeiler_lehman_counts, iterations=0),
+    "labels with units": partial(weisfeiler_lehman_counts, iterations=0, with_units=True),
+    "labels by depth": label_depth_counts,
+    "ancestries": partial(weisfeiler_lehman_counts, iterations=2, direction="parents"),
+    "neighbourhoods": partial(weisfeiler_lehman_counts, iterations=1),
+    "paths": label_path_counts,
+}
+"""What is counted in a graph, by name."""
+
+_REMEMBERED_ROWS = 512
+
+
+class HyperparameterCodes:
+    """Hyperparameters as columns: p positions from 0 to 1, then q indices of choices; -1 where a candidate lacks one.
+
+    Args:
+        parameters: The hyperparameters of a space, by name.
+    """
+
+    def __init__(self, parameters: Mapping[str, Parameter]) -> None:
+        self.numeric = {name: p for name, p in parameters.items() if not isinstance(p, Categorical)}
+        self.categorical = {name: p for name, p in parameters.items() if isinstance(p, Categorical)}
+
+    def encode(self, candidates: Sequence[Candidate]) -> Tensor:
+        """The columns, an `n x (p + q)` tensor of float64."""
+        columns = {**self.numeric, **self.categorical}
+        rows = [
+            [p.to_unit(c.hyperparameters[name]) if name in c.hyperparameters else -1.0 for name, p in columns.items()]
+            for c in candidates
+        ]
+        return torch.tensor(rows, dtype=torch.float64).reshape(len(rows), len(columns))
+
+
+class CandidatePool:
+    """N candidates, what kernels see of them taken once.
+
+    Args:
+        candidates: The candidates, all with an architecture or all without.
+        sorts: Names in `SORTS` of the G sorts of counts; without architectures nothing is counted.
+        codes: What turns hyperparameters into columns.
+    """
+
+    def __init__(self, candidates: Sequence[Candidate], sorts: Sequence[str], codes: HyperparameterCodes) -> None:
+        self.candidates = tuple(candidates)
+        self.has_architectures = any(candidate.architecture is not None for candidate in self.candidates)
+        self.sorts = tuple(sorts) if self.has_architectures else ()
+        self._codes = codes
+
+    def __len__(self) -> int:
+        return len(self.candidates)
+
+    @cached_property
+    def hyperparameters(self) -> Tensor:
+        """The candidates' hyperparameters, `N x (p + q)`."""
+        return self._codes.encode(self.candidates)
+
+    @cached_property
+    def _vectors(self) -> list[CountVectors]:
+        return [CountVectors(_counts(sort, self.candidates)) for sort in self.sorts]
+
+    def distances(self, others: Sequence[Candidate]) -> NDArray[np.float32]:
+        """L1 distances of the counts of other candidates from those of the pool, `G x len(others) x N`."""
+        tables = [v.distances(_counts(sort, others)) for v, sort in zip(self._vectors, self.sorts, strict=True)]
+        return np.stack(tables) if tables else np.empty((0, len(others), len(self)), dtype=np.float32)
+
+    def distances_from(self, observed: CandidatePool) -> NDArray[np.float32]:
+        """The same from observed candidates, whose counts are at hand, `G x n x N`."""
+        return observed.distances(self.candidates).swapaxes(1, 2)
+
+
+class ListedPool(CandidatePool):
+    """All candidates of a finite space: the distances of the last few hundred that asked are remembered, by digest."""
+
+    def __init__(self, candidates: Sequence[Candidate], sorts: Sequence[str], codes: HyperparameterCodes) -> None:
+        super().__init__(candidates, sorts, codes)
+        self._remembered: dict[str, NDArray[np.float32]] = {}
+
+    @cached_property
+    def position(self) -> Mapping[str, int]:
+        """The place of each candidate, by digest."""
+        return {candidate.digest: i for i, candidate in enumerate(self.candidates)}
+
+    def distances(self, others: Sequence[Candidate]) -> NDArray[np.float32]:
+        """As in `CandidatePool`; only others that did not ask lately cost a computation."""
+        new = {other.digest: other for other in others if other.digest not in self._remembered}
+        if new:
+            computed = super().distances(tuple(new.values()))
+            self._remembered |= dict(zip(new, computed.swapaxes(0, 1), strict=True))
+        table = np.stack([self._remembered[other.digest] for other in others], axis=1)
+        for digest in list(self._remembered)[: -max(_REMEMBERED_ROWS, len(others))]:
+            del self._remembered[digest]
+        return table
+
+    def distances_from(self, observed: CandidatePool) -> NDArray[np.float32]:
+        """As in `CandidatePool`."""
+        return self.distances(observed.candidates)
+
+
+def graph_of(candidate: Candidate) -> Architecture:
+    """The candidate's architecture.
+
+    Raises:
+        ValueError: If it has none.
+    """
+    if candidate.architecture is None:
+        raise ValueError(
+            "got a candidate without an architecture among others that have one; "
+            "pass candidates of one space, with or without architectures."
+        )
+    return candidate.architecture
+
+
+def _counts(sort: str, candidates: Sequence[Candidate]) -> list[Counts]:
+    return [SORTS[sort](graph_of(candidate)) for candidate in candidates]

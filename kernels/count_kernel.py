@@ -1,0 +1,130 @@
+"""Laplacian kernels of counts: sums of exp(-beta |c(x) - c(y)|_1) for several sorts of counts c of a graph.
+
+The L1 distance is of negative type, so exp(-beta L1) is positive semi-definite for every beta >= 0 (Schoenberg 1938),
+and so is k(x, y) = sum_g outputscale_g exp(-beta_g L1_g(x, y) / scale_g), whatever is counted: labels,
+Weisfeiler-Lehman colours, label paths (`kernels.weisfeiler_lehman`). Weights and decays are found by marginal
+likelihood, so a sort of counts that does not help fades.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from gpytorch.constraints import Positive
+from gpytorch.kernels import Kernel
+from gpytorch.priors import LogNormalPrior
+from numpy.typing import NDArray
+from scipy.sparse import csr_array
+from torch import Tensor
+
+from kernels.weisfeiler_lehman import Counts
+
+
+class CountVectors:
+    """Counts of one sort for n graphs, ready for L1 distances from other graphs.
+
+    A key counted m times becomes the m binary columns (key, 1) to (key, m): then the sum of the minima of two counts
+    is a dot product, and |c - c'|_1 = |c|_1 + |c'|_1 - 2 sum_k min(c_k, c'_k) a sparse matrix product.
+
+    Args:
+        counts: The n mappings from key to number.
+    """
+
+    def __init__(self, counts: Sequence[Counts]) -> None:
+        self._columns: dict[tuple[int, int], int] = {}
+        for row in counts:
+            for key, number in row.items():
+                for i in range(number):
+                    self._columns.setdefault((key, i), len(self._columns))
+        self._totals = _totals(counts)
+        self._transposed = self._binary(counts).T.tocsr()
+
+    def _binary(self, counts: Sequence[Counts]) -> csr_array:
+        """The rows of binary columns; keys that no graph of this collection has are left out."""
+        rows = [
+            [self._columns[key, i] for key, number in row.items() for i in range(number) if (key, i) in self._columns]
+            for row in counts
+        ]
+        starts = np.cumsum([0, *map(len, rows)])
+        indices = np.array([column for row in rows for column in row], dtype=np.int64)
+        shape = (len(counts), max(len(self._columns), 1))
+        return csr_array((np.ones(len(indices), dtype=np.float32), indices, starts), shape=shape)
+
+    def distances(self, counts: Sequence[Counts]) -> NDArray[np.float32]:
+        """L1 distances from other graphs, an array `len(counts) x n`."""
+        shared = (self._binary(counts) @ self._transposed).toarray()
+        distances: NDArray[np.float32] = np.add.outer(_totals(counts), self._totals) - 2 * shared
+        return distances
+
+
+class CountKernel(Kernel):  # type: ignore[misc]  # gpytorch has no types
+    """Sum of Laplacian kernels over a table of L1 distances, set by `set_table`.
+
+    Inputs are indices into the table, an `n x 1` tensor: of its rows the first argument's, of its columns the second's.
+
+    Args:
+        scales: What the distances of each of the G sorts are divided by; typical distances make decays of order 1 likely.
+        active_dims: The column of the inputs that holds the index.
+    """
+
+    scales: Tensor
+    table: Tensor
+
+    def __init__(self, scales: Tensor, *, active_dims: tuple[int, ...] | None = None) -> None:
+        super().__init__(active_dims=active_dims)
+        n_sorts = len(scales)
+        self.register_buffer("scales", scales)
+        self.register_buffer("table", torch.zeros(n_sorts, 0, 0).to(scales))
+        starts = {"beta": 0.0, "outputscale": -math.log(n_sorts)}
+        for name, start in starts.items():
+            parameter = torch.nn.Parameter(torch.full((n_sorts,), start).to(scales))
+            self.register_parameter(f"raw_{name}", parameter)
+            self.register_constraint(f"raw_{name}", Positive(transform=torch.exp, inv_transform=torch.log))
+            self.register_prior(f"{name}_prior", LogNormalPrior(start, 1.0).to(scales), _getter(name))
+
+    @property
+    def beta(self) -> Tensor:
+        """Decay of each sort, `G`."""
+        beta: Tensor = self.raw_beta_constraint.transform(self.raw_beta)
+        return beta
+
+    @property
+    def outputscale(self) -> Tensor:
+        """Variance that each sort contributes, `G`."""
+        outputscale: Tensor = self.raw_outputscale_constraint.transform(self.raw_outputscale)
+        return outputscale
+
+    def set_table(self, distances: Tensor) -> None:
+        """Puts L1 distances `G x r x c` between r candidates and c others in place."""
+        self.table = distances.to(self.scales) / self.scales[:, None, None]
+
+    def forward(self, x1: Tensor, x2: Tensor, diag: bool = False, **params: Any) -> Tensor:
+        """k between rows and columns of the table, `n x m`, or the constant diagonal, `n`."""
+        weights, decays = self.outputscale, self.beta
+        if diag:
+            return weights.sum().expand(x1.shape[:-1])
+        table = self.table[:, _as_slice(x1)][:, :, _as_slice(x2)]
+        total = weights[0] * torch.exp(-decays[0] * table[0])
+        for g in range(1, len(weights)):
+            total = total + weights[g] * torch.exp(-decays[g] * table[g])
+        return total
+
+
+def _as_slice(x: Tensor) -> slice | Tensor:
+    """Indices, as a slice where they are consecutive: the usual case, which then copies nothing of a large table."""
+    indices = x[..., 0].long()
+    if len(indices) and bool((indices.diff() == 1).all()):
+        return slice(int(indices[0]), int(indices[-1]) + 1)
+    return indices
+
+
+def _totals(counts: Sequence[Counts]) -> NDArray[np.float32]:
+    return np.array([sum(row.values()) for row in counts], dtype=np.float32)
+
+
+def _getter(name: str) -> Callable[[Kernel], Tensor]:
+    return lambda module: getattr(module, name)  # type: ignore[no-any-return]  # a property of CountKernel
