@@ -1,0 +1,192 @@
+"""The command `automl benchmark`: samplers against tables, with a table of regrets, JSON, and plots.
+
+`studies.cli` mounts `benchmark`; everything heavy is imported when it runs.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from automl.errors import InputError
+
+if TYPE_CHECKING:
+    from studies.benchmark import Plan, Run, TableSource
+    from studies.tables import Direction
+
+_OWN = "table"
+_USAGE = "automl benchmark TABLE/NAME ... or automl benchmark table FILE.csv --target COLUMN --direction minimize"
+
+
+app = typer.Typer(add_completion=False, rich_markup_mode=None)
+
+
+@app.command()
+def benchmark(
+    tables: Annotated[
+        list[str] | None,
+        typer.Argument(help="Tables such as nb201/cifar10 or nbgraph/cora; or the word 'table' and a CSV file."),
+    ] = None,
+    sampler: Annotated[
+        list[str] | None,
+        typer.Option(help="nasbot, nao, evolution, local-search, uniform, random, tpe, gp, nsgaii, cmaes; repeatable."),
+    ] = None,
+    trials: Annotated[int, typer.Option(help="Evaluations of a run.")] = 100,
+    seeds: Annotated[int, typer.Option(help="Runs of each sampler on each table.")] = 10,
+    first_seed: Annotated[int, typer.Option(help="Seed of the first run; the others count up from it.")] = 0,
+    pending: Annotated[int, typer.Option(help="Evaluations that run at a time within a run.")] = 1,
+    workers: Annotated[int | None, typer.Option(help="Processes; one a core by default.")] = None,
+    json: Annotated[
+        Path | None, typer.Option(help="File that keeps the runs; those it holds are not repeated.")
+    ] = None,
+    plot: Annotated[list[Path] | None, typer.Option(help="Plot of regret curves, .png or .html; repeatable.")] = None,
+    target: Annotated[str | None, typer.Option(help="For a file: the column to optimise.")] = None,
+    direction: Annotated[str, typer.Option(help="For a file: minimize or maximize the target.")] = "minimize",
+    noisy: Annotated[
+        bool | None,
+        typer.Option("--noisy/--exact", help="Evaluations give one stored seed, or the mean; by the table's custom."),
+    ] = None,
+    list_tables: Annotated[bool, typer.Option("--list", help="Print the names of all tables and exit.")] = False,
+) -> None:
+    """Compare samplers on tables of evaluations."""
+    from studies.benchmark import run_all
+    from studies.benchmark_plots import check_plot, write_plot
+    from studies.tables import table_names
+
+    if list_tables:
+        print("\n".join(table_names()))
+        return
+    sources = _sources(tables or [], target, direction, noisy)
+    _check_numbers(seeds=seeds, first_seed=first_seed, workers=workers)
+    for path in plot or []:
+        check_plot(path)
+    if json is not None and not json.parent.is_dir():
+        raise InputError(f"got --json {str(json)!r}, whose folder does not exist; create the folder first.")
+    with _progress() as tell:
+        runs = run_all(
+            sources,
+            sampler or ["random", "tpe", "nasbot"],
+            range(first_seed, first_seed + seeds),
+            n_trials=trials,
+            pending=pending,
+            n_workers=workers,
+            file=json,
+            progress=tell,
+        )
+    for source in sources:
+        for note in source.load().notes:
+            print(note, file=sys.stderr)
+    print(report(runs))
+    for path in plot or []:
+        write_plot(path, runs)
+
+
+def _sources(names: Sequence[str], target: str | None, direction: str, noisy: bool | None) -> list[TableSource]:
+    """The tables that the arguments name; raises InputError where they name none."""
+    from studies.benchmark import TableSource
+    from studies.tables import load_table
+
+    if not names:
+        raise InputError(f"got no table, expected {_USAGE}; 'automl benchmark --list' names the tables.")
+    if names[0] != _OWN:
+        if target is not None:
+            raise InputError(f"got --target for published tables, which know their own; expected {_USAGE}.")
+        return [TableSource(load_table(name, noisy=noisy).name, noisy=noisy) for name in dict.fromkeys(names)]
+    if len(names) != 2 or target is None:
+        raise InputError(
+            f"got {' '.join(names)!r} {'without' if target is None else 'with'} --target; expected {_USAGE}."
+        )
+    return [TableSource(names[1], target, _direction(direction), noisy)]
+
+
+def _direction(name: str) -> Direction:
+    known: dict[str, Direction] = {"minimize": "minimize", "maximize": "maximize"}
+    if name in known:
+        return known[name]
+    raise InputError(f"got --direction {name}, expected minimize or maximize; choose one of these.")
+
+
+def _check_numbers(*, seeds: int, first_seed: int, workers: int | None) -> None:
+    for option, number, least in (("--seeds", seeds, 1), ("--first-seed", first_seed, 0), ("--workers", workers, 1)):
+        if number is not None and number < least:
+            raise InputError(f"got {option} {number}, expected {least} or more; raise it.")
+
+
+@contextmanager
+def _progress() -> Iterator[Callable[[int, int, Plan], None]]:
+    """A progress bar on a terminal, a line a run elsewhere; both on standard error."""
+    if not sys.stderr.isatty():
+        yield lambda done, total, plan: print(
+            f"[{done}/{total}] {plan.task} {plan.sampler} seed {plan.seed}", file=sys.stderr, flush=True
+        )
+        return
+    from rich.console import Console
+    from rich.progress import Progress
+
+    with Progress(console=Console(stderr=True)) as bar:
+        shown = bar.add_task("runs", total=None)
+        yield lambda done, total, plan: bar.update(
+            shown, completed=done, total=total, description=f"{plan.task} {plan.sampler}"
+        )
+
+
+def report(runs: Sequence[Run]) -> str:
+    """A table for each task: the mean regret of every sampler at some numbers of trials, and how sure its rank is.
+
+    The last column is the two-sided p-value of the Wilcoxon signed-rank test between the sampler and the first one,
+    over their common seeds, at the last of those numbers.
+    """
+    return "\n\n".join(_task_report([run for run in runs if run.task == task]) for task in _distinct(runs, "task"))
+
+
+def _task_report(runs: Sequence[Run]) -> str:
+    from studies.regret import CHECKPOINTS
+
+    n_trials = min(run.n_trials for run in runs)
+    points = sorted({point for point in CHECKPOINTS if point < n_trials} | {n_trials})
+    samplers = _distinct(runs, "sampler")
+    by_sampler = {name: {run.seed: run for run in runs if run.sampler == name} for name in samplers}
+    head = ["sampler", "seeds", *(f"@{point}" for point in points), "s/proposal", f"p vs {samplers[0]} @{n_trials}"]
+    lines = [head]
+    for name, own in by_sampler.items():
+        p_value = _p_value(by_sampler[samplers[0]], own, points[-1])
+        lines.append([name, str(len(own)), *_cells(list(own.values()), points), p_value])
+    opinions = {name: own for name, own in by_sampler.items() if all(run.model_regret for run in own.values())}
+    for name, own in opinions.items():
+        lines.append([f"{name}, by its model", str(len(own)), *_cells(list(own.values()), points, by_model=True), ""])
+    title = f"{runs[0].task}: regret of the incumbent in {runs[0].regret_unit}, mean +- standard error"
+    return "\n".join([title, *_aligned(lines)])
+
+
+def _cells(runs: Sequence[Run], points: Sequence[int], *, by_model: bool = False) -> list[str]:
+    import numpy as np
+
+    from studies.regret import summary
+
+    curves = [run.model_regret if by_model else run.regret for run in runs]
+    seconds = float(np.mean([np.mean(run.seconds) for run in runs]))
+    return [*(str(summary([curve[point - 1] for curve in curves])) for point in points), f"{seconds:.3g}"]
+
+
+def _p_value(first: dict[int, Run], own: dict[int, Run], trials: int) -> str:
+    from studies.regret import paired_p_value
+
+    common = sorted(first.keys() & own.keys())
+    if own is first or len(common) < 2:
+        return "-"
+    ours, theirs = ([runs[seed].regret[trials - 1] for seed in common] for runs in (first, own))
+    return f"{paired_p_value(ours, theirs):.2g}"
+
+
+def _aligned(lines: Sequence[Sequence[str]]) -> list[str]:
+    widths = [max(len(line[i]) for line in lines) for i in range(len(lines[0]))]
+    return ["  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines]
+
+
+def _distinct(runs: Sequence[Run], field: str) -> list[str]:
+    return list(dict.fromkeys(getattr(run, field) for run in runs))
