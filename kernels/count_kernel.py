@@ -67,7 +67,7 @@ class CountKernel(Kernel):  # type: ignore[misc]  # gpytorch has no types
     Inputs are indices into the table, an `n x 1` tensor: of its rows the first argument's, of its columns the second's.
 
     Args:
-        scales: What the distances of each of the G sorts are divided by; typical distances make decays of order 1 likely.
+        scales: What the distances of each of the G sorts are divided by: typical distances, as decays are about 1.
         active_dims: The column of the inputs that holds the index.
     """
 

@@ -46,7 +46,13 @@ def unseen_sample(space: Space, seen: Set[str], generator: np.random.Generator) 
 
 
 def unseen_mutant(
-    space: Space, parent: Candidate, seen: Set[str], generator: np.random.Generator, *, max_edits: int = 5
+    space: Space,
+    parent: Candidate,
+    seen: Set[str],
+    generator: np.random.Generator,
+    *,
+    max_edits: int = 5,
+    tries: int = _TRIES,
 ) -> Candidate | None:
     """A candidate not in `seen`, one edit away from `parent`, or a few more where chance finds no unseen one.
 
@@ -56,10 +62,10 @@ def unseen_mutant(
         seen: Digests that are not to be returned.
         generator: Draws the edits.
         max_edits: After that many edits without success the answer is None.
+        tries: Draws in all, divided evenly among the numbers of edits.
     """
-    tries = max(_TRIES // max_edits, 1)
     for edits in range(1, max_edits + 1):
-        for _ in range(tries):
+        for _ in range(max(tries // max_edits, 1)):
             mutant = parent
             for _ in range(edits):
                 mutant = space.mutate(mutant, generator)

@@ -1,4 +1,4 @@
-"""MAP fit of the hyperparameters of a Gaussian process: marginal likelihood times priors, by L-BFGS from their modes."""
+"""MAP fit of a Gaussian process: its hyperparameters maximise marginal likelihood times prior, by L-BFGS."""
 
 from __future__ import annotations
 

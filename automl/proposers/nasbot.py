@@ -1,0 +1,272 @@
+"""NASBOT: Bayesian optimisation of architectures (Kandasamy et al. 2018), and what later work added to it.
+
+A proposal fits `ArchitectureGP` to the observations and maximises an acquisition function over candidates that have not
+been seen. In a finite space that is small enough all of them are compared. Elsewhere the pool evolves, as in the paper
+(section 4): parents are drawn by their acquisition value and edited. Unlike there it begins at one-edit mutants of the
+best observed candidates (White et al. 2021, "BANANAS", section 5: most of the gain lies there) and at fresh random
+ones, and ends with edits of its own best, so that it does not get stuck. Pending candidates, and those of the same
+batch, are taken as observed at their posterior mean.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence, Set
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from automl.acquisition import Acquisition, acquisition_values, check_acquisition
+from automl.observations import Candidate, Observations
+from automl.proposers.base import Proposal
+from automl.proposers.pool import check_request, unseen_mutant, unseen_sample
+from automl.spaces.base import Space
+from automl.surrogates.architecture_gp import ArchitectureGP, ArchitectureGPSettings, FittedArchitectureGP
+from automl.surrogates.gaussian_pool import GaussianPool
+from automl.surrogates.structure import ListedPool
+
+_RANDOM_SHARE = 0.2  # of all evaluations; what edits of incumbents leave goes to the epochs of evolution
+_EDITED_SHARE = 0.4
+_EPOCHS = 3
+_HALF_AS_LIKELY = 5
+_TRIES = 10  # Draws an edit may take before its parent counts as exhausted.
+
+
+@dataclass(frozen=True)
+class PoolSettings:
+    """How the pool is made.
+
+    Args:
+        listed_at_most: A space of at most that many candidates is compared as a whole.
+        n_evaluations: Acquisition evaluations of an evolving pool; None for 25 sqrt(n) within 100 and 500, after the
+            paper's schedule.
+        n_incumbents: Number of best observed candidates whose mutants begin the pool.
+    """
+
+    listed_at_most: int = 30_000
+    n_evaluations: int | None = None
+    n_incumbents: int = 10
+
+    def evaluations(self, n_observed: int) -> int:
+        """Acquisition evaluations at a number of observations."""
+        return self.n_evaluations or int(np.clip(25 * math.sqrt(n_observed), 100, 500))
+
+
+@dataclass(frozen=True)
+class NASBOTProposer:
+    """Proposes the maximisers of an acquisition function under a Gaussian process of architectures.
+
+    Args:
+        space: The space to search.
+        n_startup: Number of known values before the model is asked; until then proposals are random.
+        acquisition: "log-ei", "ei", "ucb", "thompson" or "ttei".
+        gp: Settings of the Gaussian process; by default OTMANN distances are part of it where the pool evolves.
+        pool: Settings of the pool.
+
+    Raises:
+        ValueError: If `n_startup` is below 1 or the acquisition function is unknown.
+    """
+
+    space: Space
+    n_startup: int = 10
+    acquisition: Acquisition = "log-ei"
+    gp: ArchitectureGPSettings | None = None
+    pool: PoolSettings = field(default_factory=PoolSettings)
+
+    def __post_init__(self) -> None:
+        check_acquisition(self.acquisition)
+        if self.n_startup < 1:
+            raise ValueError(f"got n_startup = {self.n_startup}, expected at least 1; raise it.")
+
+    def propose(self, observations: Observations, n: int, generator: np.random.Generator) -> list[Proposal]:
+        """The next `n` candidates, see `automl.proposers.base.Proposer`.
+
+        Raises:
+            ValueError: If `n` is below 1 or the observations have several objectives.
+        """
+        check_request(observations, n)
+        seen = set(observations.digests)
+        search = self._search(observations, generator) if len(observations) >= self.n_startup else None
+        proposals: list[Proposal] = []
+        for _ in range(n):
+            found = search.best(seen) if search else None
+            if search and found:
+                proposal = Proposal(found.candidate, self._notes(found, search.fitted))
+                search.take(found)
+            else:
+                proposal = Proposal(unseen_sample(self.space, seen, generator), {"origin": "random"})
+            seen.add(proposal.candidate.digest)
+            proposals.append(proposal)
+        return proposals
+
+    def _notes(self, found: _Found, fitted: FittedArchitectureGP) -> dict[str, Any]:
+        notes: dict[str, Any] = {
+            "origin": found.origin,
+            "acquisition": self.acquisition,
+            "acquisition_value": found.value,
+        }
+        return notes | ({"fallback": fitted.fallback} if fitted.fallback else {})
+
+    @cached_property
+    def _is_listed(self) -> bool:
+        candidates = self.space.candidates
+        return candidates is not None and len(candidates) <= self.pool.listed_at_most
+
+    @cached_property
+    def _model(self) -> ArchitectureGP:
+        settings = self.gp or ArchitectureGPSettings(transport=not self._is_listed)
+        return ArchitectureGP(self.space.hyperparameters, settings)
+
+    @cached_property
+    def _everyone(self) -> ListedPool:
+        return self._model.listed_pool(self.space.candidates or ())
+
+    def _search(self, observations: Observations, generator: np.random.Generator) -> _Search:
+        fitted = self._model.fit(observations)
+        ask = _Ask(self.acquisition, fitted.incumbent, len(observations), generator)
+        if self._is_listed:
+            return _ListedSearch(fitted, ask, self._everyone, observations.pending)
+        return _EvolvingSearch(fitted, ask, self.space, self.pool, observations)
+
+
+@dataclass(frozen=True)
+class _Found:
+    """A candidate with its acquisition value and how it came into the pool."""
+
+    candidate: Candidate
+    value: float
+    origin: str
+
+
+@dataclass(frozen=True, eq=False)
+class _Ask:
+    """An acquisition function with all its arguments but the pool."""
+
+    kind: Acquisition
+    incumbent: float
+    n_observed: int
+    generator: np.random.Generator
+
+    def values(self, pool: GaussianPool) -> NDArray[np.float64]:
+        """The acquisition value of every candidate."""
+        return acquisition_values(self.kind, pool, self.incumbent, self.n_observed, self.generator).numpy()
+
+    def argmax(self, values: NDArray[np.float64]) -> int | None:
+        """One of the largest, by chance where they are equal; None where nothing is wanted."""
+        largest = values.max(initial=-np.inf)
+        if largest == -np.inf:
+            return None
+        return int(self.generator.choice(np.flatnonzero(values == largest)))
+
+
+class _ListedSearch:
+    """All candidates of a finite space are compared."""
+
+    def __init__(
+        self, fitted: FittedArchitectureGP, ask: _Ask, everyone: ListedPool, pending: Sequence[Candidate]
+    ) -> None:
+        self.fitted = fitted
+        self._ask = ask
+        self._everyone = everyone
+        self._posterior = fitted.pool(everyone)
+        for candidate in pending:
+            self._hallucinate(candidate)
+
+    def best(self, seen: Set[str]) -> _Found | None:
+        """The most wanted candidate that is not in `seen`."""
+        values = self._ask.values(self._posterior)
+        values[[self._everyone.position[digest] for digest in seen if digest in self._everyone.position]] = -np.inf
+        place = self._ask.argmax(values)
+        return None if place is None else _Found(self._everyone.candidates[place], float(values[place]), "listed")
+
+    def take(self, found: _Found) -> None:
+        """Counts the candidate as pending from now on."""
+        self._hallucinate(found.candidate)
+
+    def _hallucinate(self, candidate: Candidate) -> None:
+        place = self._everyone.position.get(candidate.digest)
+        if place is not None:
+            self._posterior = self._posterior.hallucinated(place)
+
+
+class _EvolvingSearch:
+    """A pool of random candidates and edits of good ones evolves."""
+
+    def __init__(
+        self,
+        fitted: FittedArchitectureGP,
+        ask: _Ask,
+        space: Space,
+        settings: PoolSettings,
+        observations: Observations,
+    ) -> None:
+        self.fitted = fitted
+        self._ask = ask
+        # A draw differs from call to call and TTEI's rival from pool to pool, so LogEI leads evolution for both.
+        leads = ask.kind not in ("thompson", "ttei")
+        self._guide = ask if leads else replace(ask, kind="log-ei")
+        self._space = space
+        self._budget = settings.evaluations(len(observations))
+        order = fitted.fitted_scores.argsort()[: settings.n_incumbents].tolist()
+        self._incumbents = [observations.candidates[i] for i in order]
+        self._pending = list(observations.pending)
+
+    def take(self, found: _Found) -> None:
+        """Counts the candidate as pending from now on."""
+        self._pending.append(found.candidate)
+
+    def best(self, seen: Set[str]) -> _Found | None:
+        """The most wanted candidate of a pool that evolves among those not in `seen`."""
+        known = set(seen)
+        pool = self._evaluated(self._first(known))
+        share = (self._budget - len(pool)) // _EPOCHS
+        for _ in range(_EPOCHS):
+            pool += self._evaluated(self._children(pool, share, known))
+        if self._guide is not self._ask and pool:
+            values = self._values([found.candidate for found in pool], self._ask)
+            pool = [replace(found, value=float(value)) for found, value in zip(pool, values, strict=True)]
+        place = self._ask.argmax(np.array([found.value for found in pool]))
+        return None if place is None else pool[place]
+
+    def _first(self, known: set[str]) -> list[tuple[Candidate, str]]:
+        """Random candidates, and mutants of the best observed, the best of all having the most."""
+        n_random, n_edited = (int(share * self._budget) for share in (_RANDOM_SHARE, _EDITED_SHARE))
+        first: list[tuple[Candidate, str]] = []
+        for _ in range(n_random):
+            candidate = unseen_sample(self._space, known, self._ask.generator)
+            if candidate.digest not in known:
+                known.add(candidate.digest)
+                first.append((candidate, "random"))
+        return first + self._edited(self._incumbents, n_edited, known, "edited incumbent")
+
+    def _children(self, pool: Sequence[_Found], n: int, known: set[str]) -> list[tuple[Candidate, str]]:
+        ranked = sorted(pool, key=lambda found: found.value, reverse=True)
+        return self._edited([found.candidate for found in ranked], n, known, "evolved")
+
+    def _edited(self, ranked: Sequence[Candidate], n: int, known: set[str], origin: str) -> list[tuple[Candidate, str]]:
+        """About `n` mutants of candidates drawn by rank, a rank's weight being half that of one five places before."""
+        edited: list[tuple[Candidate, str]] = []
+        weights = 0.5 ** (np.arange(len(ranked)) / _HALF_AS_LIKELY)
+        for place in self._ask.generator.choice(len(ranked), size=n, p=weights / weights.sum()) if len(ranked) else ():
+            mutant = unseen_mutant(self._space, ranked[place], known, self._ask.generator, tries=_TRIES)
+            if mutant is not None:
+                known.add(mutant.digest)
+                edited.append((mutant, origin))
+        return edited
+
+    def _evaluated(self, candidates: Sequence[tuple[Candidate, str]]) -> list[_Found]:
+        values = self._values([candidate for candidate, _ in candidates], self._guide) if candidates else ()
+        return [_Found(c, float(value), origin) for (c, origin), value in zip(candidates, values, strict=True)]
+
+    def _values(self, candidates: Sequence[Candidate], ask: _Ask) -> NDArray[np.float64]:
+        """Acquisition values, pending candidates taken as observed at their means."""
+        posterior = self.fitted.pool(self.fitted.gp.pool_of((*self._pending, *candidates)))
+        for place in range(len(self._pending)):
+            posterior = posterior.hallucinated(place)
+        return ask.values(posterior)[len(self._pending) :]
+
+
+_Search = _ListedSearch | _EvolvingSearch
