@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, TextIO, cast
 
@@ -153,6 +154,7 @@ def _optimise(study: Study, trials: int, timeout: float | None, workers: int, st
 def _finish(study: Study, folder: Path, storage: str, as_json: bool, stream: TextIO) -> None:
     trial = best_trial(study)
     study.best_model().save(folder)
+    _publish_figures(study)
     if as_json:
         print_json({**summary(study, trial), "storage": without_passwords(storage), "model": str(folder)})
     metric = study.definition.metric
@@ -165,6 +167,14 @@ def _finish(study: Study, folder: Path, storage: str, as_json: bool, stream: Tex
     shown = "" if storage == DEFAULT_STORAGE else f" --storage {without_passwords(storage)}"
     print(f"dashboard: automl dashboard{shown}", file=stream)
     print(f"predict:   automl predict {folder} DATA.csv", file=stream)
+
+
+def _publish_figures(study: Study) -> None:
+    """Stores the dashboard's figures with the study, where the dashboard is installed at all."""
+    if find_spec("optuna_dashboard") and find_spec("plotly"):
+        from studies.plots import publish_figures
+
+        publish_figures(study)
 
 
 # --- automl worker --------------------------------------------------------------------------------------------------
@@ -205,9 +215,7 @@ def _defined_studies(storage: str) -> list[str]:
 def _work_on(study: Study, budget: int | None, trials: int | None, timeout: float | None) -> None:
     started, ran = time.monotonic(), 0
     best = Best(study.definition.direction == "maximize", study.trials)
-    print(
-        f"study {study.name}: {study.n_finished} trials finished, budget {budget or trials or 'unlimited'}", flush=True
-    )
+    print(f"study {study.name}: {study.n_finished} trials finished" + (f" of {budget}" if budget else ""), flush=True)
     with progress(study.definition.metric, budget, study.n_finished, best, sys.stdout) as listener:
         while (
             (trials is None or ran < trials)
