@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import cast
 
@@ -17,6 +17,7 @@ import optuna
 from optuna.study import StudyDirection
 from optuna.trial import BaseTrial, FrozenTrial, Trial
 
+from automl.costs import flops
 from automl.folders import remove
 from automl.model import Model
 from automl.observations import Candidate, Evaluation
@@ -104,24 +105,22 @@ class Objective:
         _write(trial, _facts_of_proposal(trial, candidate))
         result = self.train(candidate, trial.number, _reporter(trial))
         evaluation = result.evaluation
-        _write(trial, _facts_of_training(evaluation))
         if evaluation.status == "failed":
+            _write(trial, _facts_of_training(evaluation))
             _logger.warning("trial %d failed: %s", trial.number, evaluation.reason)
             raise TrainingFailed(evaluation.reason)
+        model = Model.from_training(self.task, candidate, result)
+        _write(trial, replace(_facts_of_training(evaluation), flops=flops(model.module, self.task.n_features)))
         if evaluation.status == "pruned":
             raise optuna.TrialPruned(evaluation.reason)
         if self.models_dir is not None and _is_best(trial, evaluation.value):
-            self.model(candidate, result).save(model_folder(self.models_dir, trial.number))
+            model.save(model_folder(self.models_dir, trial.number))
         return evaluation.value
 
     def train(self, candidate: Candidate, trial_number: int, report: Report | None = None) -> TrainingResult:
         """Trains a candidate as the trial of that number does: the seed of its weights and batches follows from it."""
         seed = int(np.random.SeedSequence([self.seed % 2**63, trial_number]).generate_state(1)[0])
         return evaluate_candidate(candidate, self.task, settings=self.settings, seed=seed, report=report)
-
-    def model(self, candidate: Candidate, result: TrainingResult) -> Model:
-        """What the user takes home of a training."""
-        return Model.from_training(self.task, candidate, result)
 
 
 def model_folder(models_dir: Path, trial_number: int) -> Path:

@@ -38,14 +38,14 @@ PRUNERS = tuple(_PRUNERS)
 """Every pruner's name."""
 
 
-def check_names(sampler: str, pruner: str) -> None:
-    """Refuses a sampler or pruner that nobody knows.
+def check_names(sampler: str | None = None, pruner: str | None = None) -> None:
+    """Refuses the name of a sampler or pruner that nobody knows.
 
     Raises:
         InputError: If a name is unknown.
     """
     for sort, name, known in (("sampler", sampler, SAMPLERS), ("pruner", pruner, PRUNERS)):
-        if name not in known:
+        if name is not None and name not in known:
             raise InputError(
                 f"got the {sort} {name!r}, expected one of {', '.join(known)}; did you mean {nearest(name, known, 1)}?"
             )

@@ -81,8 +81,8 @@ def create_study(
         InputError: If a name is unknown, the storage cannot be opened, or a study of that name exists (with
             `load_if_exists`: one that is defined otherwise).
     """
-    sampler_name = sampler if isinstance(sampler, str) else CUSTOM
-    pruner_name = pruner if isinstance(pruner, str) else CUSTOM
+    sampler_name = sampler if isinstance(sampler, str) else None
+    pruner_name = pruner if isinstance(pruner, str) else None
     check_names(sampler_name, pruner_name)
     space = _fitted(space or MLPSpace(), task)
     definition = StudyDefinition(
@@ -93,9 +93,9 @@ def create_study(
         direction=task.direction,
         space=space.to_dict(),
         settings=(settings or TrainerSettings()).to_dict(),
-        sampler=sampler_name,
+        sampler=sampler_name or CUSTOM,
         seed=seed,
-        pruner=pruner_name,
+        pruner=pruner_name or CUSTOM,
         transfer_from=tuple(transfer_from),
         models_dir=None if models_dir is None else str(Path(models_dir).absolute()),
     )
@@ -287,14 +287,13 @@ class Study:
         if folder is not None and folder.is_dir():
             return Model.load(folder)
         _logger.warning("the weights of trial %d were not kept; it is trained again with the same seed", trial.number)
-        objective = self._objective()
         candidate = self.space.decode(trial.params)
-        result = objective.train(candidate, trial.number)
+        result = self._objective().train(candidate, trial.number)
         if result.evaluation.status != "complete":
             raise RuntimeError(f"trial {trial.number} failed when it was trained again: {result.evaluation.reason}.")
         if result.evaluation.value != trial.value:
             _logger.warning("its value is %g now, it was %g", result.evaluation.value, trial.value)
-        return objective.model(candidate, result)
+        return Model.from_training(self.task, candidate, result)
 
     def optimize(
         self,

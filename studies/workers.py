@@ -113,8 +113,9 @@ class Worker:
 
     def _read(self, news: queue.SimpleQueue[tuple[int, dict[str, Any] | None]]) -> None:
         assert self.process.stdout is not None
-        for line in self.process.stdout:
-            news.put((self.index, json.loads(line)))
+        with self.process.stdout as lines:
+            for line in lines:
+                news.put((self.index, json.loads(line)))
         self.process.wait()
         news.put((self.index, None))
 

@@ -38,7 +38,7 @@ def loss(trial: optuna.Trial) -> float:
     """A loss over the small space: deep networks with a learning rate near 0.01 are best."""
     candidate = suggest(trial, SPACE)
     assert candidate.architecture is not None
-    return abs(np.log10(float(candidate.hyperparameters["learning_rate"])) + 2) - candidate.architecture.depth
+    return abs(float(np.log10(float(candidate.hyperparameters["learning_rate"]))) + 2) - candidate.architecture.depth
 
 
 class _OptunaCases(BasicSamplerTestCase, RelativeSamplerTestCase, SingleOnlySamplerTestCase):

@@ -1,0 +1,248 @@
+"""Studies from creation to the model in the user's hands, on real data with short trainings."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import optuna
+import pytest
+import sqlalchemy
+import torch
+from optuna.pruners import BasePruner
+from optuna.trial import FrozenTrial, TrialState
+
+from automl.errors import InputError
+from automl.model import Model
+from automl.spaces.mlp import MLPSpace
+from automl.task import Task, load_task
+from automl.trainer import TrainerSettings
+from studies.attributes import RETRY_HISTORY
+from studies.sampler_names import SAMPLERS
+from studies.study import Study, create_study, load_study
+
+IRIS = load_task("iris")
+SPACE = MLPSpace(max_layers=2)
+SETTINGS = TrainerSettings(max_epochs=2)
+
+
+@pytest.fixture
+def url(tmp_path: Path) -> str:
+    return f"sqlite:///{tmp_path / 'studies.db'}"
+
+
+def make(url: str | None, name: str = "iris", **changes: object) -> Study:
+    """A study of small networks on iris."""
+    arguments = {"task": IRIS, "space": SPACE, "settings": SETTINGS, "sampler": "evolution", **changes}
+    return create_study(name, storage=url, **arguments)  # type: ignore[arg-type]  # tests name the arguments themselves
+
+
+def values(study: Study) -> list[float | None]:
+    return [trial.value for trial in study.trials]
+
+
+class InterruptAt(BasePruner):
+    """Presses Ctrl-C in the first epoch of one trial."""
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+
+    def prune(self, study: optuna.Study, trial: FrozenTrial) -> bool:
+        if trial.number == self.number:
+            raise KeyboardInterrupt
+        return False
+
+
+def test_a_name_and_a_url_are_enough_to_go_on_with_a_study(url: str) -> None:
+    make(url, pruner="none").optimize(n_trials=2)
+    again = load_study("iris", url)
+    again.optimize(n_trials=2)
+    whole = make(None, pruner="none")
+    whole.optimize(n_trials=4)
+    assert values(again) == values(whole)
+    assert (again.task, again.settings, again.space) == (IRIS, SETTINGS, whole.space)
+
+
+def test_the_best_model_is_kept_and_scores_the_best_value(url: str, tmp_path: Path) -> None:
+    study = make(url)
+    study.optimize(n_trials=3)
+    kept = [path.name for path in (tmp_path / "studies.models" / "iris").iterdir()]
+    assert kept == [f"trial-{study.best_trial.number}"]
+    model = load_study("iris", url).best_model()
+    outputs = model.module(torch.from_numpy(IRIS.validation.inputs)).detach().numpy()
+    assert IRIS.score(outputs, IRIS.validation) == pytest.approx(study.best_value, rel=1e-6)
+    assert model.candidate == study.best_candidate
+
+
+def test_a_best_model_whose_weights_are_gone_is_trained_again_to_the_same_value() -> None:
+    study = make(None)
+    study.optimize(n_trials=2)
+    assert study.best_model().evaluation.value == study.best_value
+
+
+def test_an_interrupted_trial_is_run_again_with_the_same_parameters(url: str) -> None:
+    study = make(url, pruner=InterruptAt(1))
+    with pytest.raises(KeyboardInterrupt):
+        study.optimize(n_trials=5)
+    assert [trial.state.name for trial in study.trials] == ["COMPLETE", "FAIL", "WAITING"]
+    assert study.n_finished == 1
+    study.optimize(n_trials=2)
+    assert [trial.state.name for trial in study.trials] == ["COMPLETE", "FAIL", "COMPLETE", "COMPLETE"]
+    assert study.trials[2].params == study.trials[1].params
+    assert study.trials[2].system_attrs[RETRY_HISTORY] == [1]
+    assert study.n_finished == 3
+
+
+def test_a_trial_whose_process_was_killed_is_run_again_once_its_heartbeat_is_stale(url: str) -> None:
+    study = make(url)
+    with pytest.warns(UserWarning, match="Heartbeat of storage"):
+        study.optuna.ask()  # as a process does that is killed while it trains; the proposer's heartbeat was its last
+    _age_heartbeats(study.optuna._storage)
+    study.optimize(n_trials=1)
+    assert [trial.state.name for trial in study.trials] == ["FAIL", "COMPLETE"]
+    assert study.trials[1].system_attrs[RETRY_HISTORY] == [0]
+    assert study.n_finished == 1
+
+
+def _age_heartbeats(storage: optuna.storages.BaseStorage) -> None:
+    """Sets the clock of all heartbeats an hour back."""
+    with storage._backend.engine.begin() as connection:  # type: ignore[attr-defined]  # the cached storage's inner one
+        connection.execute(sqlalchemy.text("UPDATE trial_heartbeats SET heartbeat = datetime(heartbeat, '-1 hour')"))
+
+
+@pytest.mark.slow
+def test_workers_that_are_interrupted_leave_no_trial_running_and_lose_none(url: str) -> None:
+    heard: list[int] = []
+
+    def interrupt(study: optuna.Study, trial: FrozenTrial) -> None:
+        heard.append(trial.number)
+        if len(heard) == 3:
+            raise KeyboardInterrupt
+
+    study = make(url)
+    with pytest.raises(KeyboardInterrupt):
+        study.optimize(n_trials=50, n_workers=2, callbacks=[interrupt])
+    trials = study.trials
+    assert all(trials[number].state in (TrialState.COMPLETE, TrialState.PRUNED) for number in heard)
+    assert TrialState.RUNNING not in [trial.state for trial in trials]
+    interrupted = [trial.params for trial in trials if trial.state == TrialState.FAIL and trial.params]
+    assert interrupted == [trial.params for trial in trials if trial.state == TrialState.WAITING]
+
+
+def test_callbacks_hear_of_every_trial_and_may_stop_the_study() -> None:
+    study = make(None)
+    heard: list[int] = []
+
+    def stop_at_two(raw: optuna.Study, trial: FrozenTrial) -> None:
+        heard.append(trial.number)
+        if len(heard) == 2:
+            raw.stop()
+
+    study.optimize(n_trials=9, callbacks=[stop_at_two])
+    assert heard == [0, 1]
+
+
+@pytest.mark.parametrize("sampler", [name for name in SAMPLERS if name not in ("nasbot", "nao", "gp")])
+def test_every_named_sampler_runs_on_the_same_space(sampler: str) -> None:
+    study = make(None, sampler=sampler, settings=TrainerSettings(max_epochs=1))
+    study.optimize(n_trials=2)
+    assert study.best_candidate == study.space.decode(study.best_trial.params)
+
+
+def test_an_optuna_sampler_goes_on_with_new_draws_in_a_later_session(url: str) -> None:
+    make(url, sampler="random").optimize(n_trials=1)
+    load_study("iris", url).optimize(n_trials=1)
+    first, second = load_study("iris", url).trials
+    assert first.params != second.params
+
+
+def test_any_optuna_sampler_can_be_given(url: str) -> None:
+    make(url, sampler=optuna.samplers.NSGAIISampler(seed=0)).optimize(n_trials=1)
+    with pytest.raises(InputError, match="was made with a sampler object"):
+        load_study("iris", url).optimize(n_trials=1)
+    load_study("iris", url, sampler=optuna.samplers.RandomSampler(seed=0)).optimize(n_trials=1)
+    assert load_study("iris", url).n_finished == 2
+
+
+def test_arrays_are_saved_beside_the_storage_so_that_others_can_load_them(url: str, tmp_path: Path) -> None:
+    generator = np.random.default_rng(0)
+    X = generator.normal(size=(60, 3))
+    task = Task.from_arrays(X, X[:, 0] - X[:, 1])
+    make(url, "mine", task=task)
+    study = load_study("mine", url)
+    study.optimize(n_trials=1)
+    assert study.task == task
+    assert len(list((tmp_path / "studies.tasks").iterdir())) == 1
+
+
+def test_a_study_in_memory_works_with_arrays_and_without_files() -> None:
+    X = np.random.default_rng(0).normal(size=(60, 3))
+    study = make(None, "mine", task=Task.from_arrays(X, X[:, 0]))
+    study.optimize(n_trials=1)
+    assert isinstance(study.best_model(), Model)
+
+
+REFUSALS: list[tuple[Callable[[str], object], str]] = [
+    (lambda url: make(url), "a study named 'iris' exists already in this storage; pass load_if_exists=True"),
+    (
+        lambda url: make(url, task=load_task("wine"), load_if_exists=True),
+        r"study 'iris' exists with the task \('iris', .*, got \('wine', ",
+    ),
+    (
+        lambda url: make(url, space=MLPSpace(max_layers=4), load_if_exists=True),
+        "exists with the space {'max_layers': 2}, got {'max_layers': 4}",
+    ),
+    (
+        lambda url: make(url, settings=TrainerSettings(max_epochs=9), load_if_exists=True),
+        "exists with the trainer settings {'max_epochs': 2}, got {'max_epochs': 9}",
+    ),
+    (lambda url: make(url, seed=1, load_if_exists=True), "exists with the seed 0, got 1"),
+    (
+        lambda url: make(url, "new", sampler="nasbt"),
+        "got the sampler 'nasbt', expected one of .* did you mean 'nasbot'",
+    ),
+    (lambda url: make(url, "new", pruner="medan"), "got the pruner 'medan', expected one of"),
+    (lambda url: make("nonsense"), "got the storage URL 'nonsense', expected one such as"),
+    (lambda url: make("sqlite:////nowhere/at/all.db"), "which cannot be opened .*check the path"),
+    (lambda url: load_study("iris", url.replace("studies", "others")), "whose file .*others.db' does not exist"),
+    (lambda url: load_study("irs", url), "got the study 'irs', which this storage lacks; it has 'iris'"),
+    (lambda url: load_study("iris", url).optimize(n_trials=-1), "got n_trials = -1, expected 0 or more"),
+    (lambda url: load_study("iris", url).optimize(timeout=-1.0), r"got a timeout of -1.0 seconds"),
+    (lambda url: load_study("iris", url).optimize(1, n_workers=0), "got n_workers = 0, expected at least 1"),
+    (lambda url: make(None, "new").optimize(1, n_workers=2), "lives in this process's memory"),
+    (
+        lambda url: load_study("iris", url, sampler=optuna.samplers.RandomSampler()).optimize(1, n_workers=2),
+        "has a sampler or pruner object, which worker processes cannot be given",
+    ),
+    (lambda url: load_study("iris", url).best_value, r"study 'iris' has no completed trial \(0 failed\)"),
+]
+
+
+@pytest.fixture(scope="module")
+def shared_url(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A storage with one study, which no test changes."""
+    url = f"sqlite:///{tmp_path_factory.mktemp('shared') / 'studies.db'}"
+    make(url)
+    return url
+
+
+@pytest.mark.parametrize(("use", "sentence"), REFUSALS)
+def test_what_cannot_be_done_is_said_in_one_sentence(
+    shared_url: str, use: Callable[[str], object], sentence: str
+) -> None:
+    with pytest.raises(ValueError, match=sentence):
+        use(shared_url)
+
+
+def test_going_on_with_another_sampler_is_no_other_study(url: str) -> None:
+    make(url, sampler="random").optimize(n_trials=1)
+    make(url, sampler="tpe", load_if_exists=True).optimize(n_trials=1)
+    assert load_study("iris", url).definition.sampler == "tpe"
+
+
+def test_a_study_that_optuna_made_is_told_apart(url: str) -> None:
+    make(url)
+    optuna.create_study(study_name="plain", storage=url)
+    with pytest.raises(InputError, match="study 'plain' has no 'automl:definition' attribute"):
+        load_study("plain", url)
