@@ -1,0 +1,219 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import optuna
+import pytest
+
+from automl.errors import InputError
+from automl.observations import Candidate, Observations
+from automl.proposers.base import Proposal
+from automl.proposers.uniform import UniformProposer
+from automl.spaces.base import Space
+from studies.benchmark import Plan, TableSource, read_runs, run, run_all, write_runs
+from studies.benchmark_cli import benchmark, report
+from studies.benchmark_plots import curves, write_plot
+from studies.benchmark_samplers import ProposerSearcher, make_searcher
+from studies.regret import incumbents
+from studies.samplers import ProposerSampler
+from studies.tables import Table
+
+LOG = "x,y,error\n" + "\n".join(f"{x},{y},{(x - 2) ** 2 + (y - 3) ** 2 + 0.5}" for x in range(5) for y in range(6))
+PATIENT = "tests.studies.test_benchmark:Patient"
+
+
+class Patient(UniformProposer):
+    """Random search that asserts what it is told, and thinks the first candidate best."""
+
+    def propose(self, observations: Observations, n: int, generator: np.random.Generator) -> list[Proposal]:
+        assert len(observations.pending) <= 2
+        return super().propose(observations, n, generator)
+
+    def incumbent(self, observations: Observations) -> Candidate:
+        """The first candidate that was evaluated."""
+        return observations.candidates[0]
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> TableSource:
+    path = tmp_path / "log.csv"
+    path.write_text(LOG)
+    return TableSource(str(path), "error", "minimize")
+
+
+@pytest.fixture
+def table(source: TableSource) -> Table:
+    return source.load()
+
+
+def plan(sampler: str, *, seed: int = 0, n_trials: int = 12, pending: int = 1) -> Plan:
+    return Plan("log.csv", sampler, seed, n_trials, pending, False)
+
+
+@pytest.mark.parametrize("sampler", ["uniform", "evolution", "local-search", "random", "tpe", "nsgaii", "cmaes"])
+def test_a_run_reports_the_incumbent_after_every_trial(table: Table, sampler: str) -> None:
+    found = run(plan(sampler), table)
+    assert len(found.observed) == len(found.value) == len(found.regret) == len(found.seconds) == 12
+    assert list(found.value) == [min(found.observed[: t + 1]) for t in range(12)]
+    assert list(found.regret) == pytest.approx([value - 0.5 for value in found.value])
+    assert incumbents(found.observed)[-1] == found.observed.index(found.value[-1])
+
+
+def test_runs_of_a_seed_are_equal_and_those_of_another_differ(table: Table) -> None:
+    first, again, other = (run(plan("uniform", seed=seed), table) for seed in (0, 0, 1))
+    assert first.observed == again.observed != other.observed
+
+
+def test_a_proposer_proposes_what_its_sampler_does_in_a_study(table: Table) -> None:
+    sampler = ProposerSampler(UniformProposer(table.space), seed=3)
+    study = optuna.create_study(sampler=sampler)
+    searcher = make_searcher("uniform", table.space, 3)
+    for _ in range(6):
+        trial = study.ask()
+        in_study = table.space.build(lambda name, p, trial=trial: trial.suggest_int(name, p.low, p.high))  # type: ignore[misc]  # every parameter here is an Int
+        direct = searcher.ask()
+        assert direct == in_study
+        searcher.tell(direct, 1.0)
+        study.tell(trial, 1.0)
+
+
+def test_pending_evaluations_are_known_to_the_proposer_and_all_are_finished(table: Table) -> None:
+    found = run(plan(PATIENT, pending=3), table)
+    assert len(found.observed) == 12
+    assert len(set(found.observed)) > 3
+
+
+def test_what_the_model_thinks_best_is_reported_beside_the_incumbent(table: Table) -> None:
+    found = run(plan(PATIENT), table)
+    assert set(found.model_regret) == {found.regret[0]}
+    assert run(plan("tpe"), table).model_regret == ()
+
+
+def test_repeated_candidates_are_told_in_the_order_in_which_they_were_asked_for(table: Table) -> None:
+    searcher = make_searcher("random", table.space, 0)
+    asked = [searcher.ask() for _ in range(40)]  # of 30 rows: some come twice
+    for candidate in asked:
+        searcher.tell(candidate, 0.0)
+    assert len(set(asked)) < 40
+
+
+def test_finished_runs_are_kept_and_not_repeated(source: TableSource, tmp_path: Path) -> None:
+    file, told = tmp_path / "runs.json", []
+    first = run_all([source], ["uniform"], range(2), n_trials=5, n_workers=1, file=file)
+    both = run_all(
+        [source],
+        ["uniform", "random"],
+        range(2),
+        n_trials=5,
+        n_workers=1,
+        file=file,
+        progress=lambda done, total, plan: told.append((done, total, plan.sampler)),
+    )
+    assert both[:2] == first
+    assert told == [(3, 4, "random"), (4, 4, "random")]
+    assert read_runs(file) == both
+
+
+def test_the_file_of_runs_is_json_with_an_object_for_each(source: TableSource, tmp_path: Path) -> None:
+    file = tmp_path / "runs.json"
+    run_all([source], ["uniform"], [7], n_trials=3, n_workers=1, file=file)
+    (entry,) = json.loads(file.read_text())
+    assert (entry["task"], entry["sampler"], entry["seed"]) == ("log.csv", "uniform", 7)
+    assert len(entry["value"]) == len(entry["regret"]) == len(entry["seconds"]) == 3
+
+
+@pytest.mark.slow
+def test_parallel_processes_give_the_runs_of_one_process(source: TableSource) -> None:
+    alone = run_all([source], ["uniform"], range(3), n_trials=4, n_workers=1)
+    together = run_all([source], ["uniform"], range(3), n_trials=4, n_workers=2)
+    assert [found.observed for found in together] == [found.observed for found in alone]
+
+
+def test_a_file_that_holds_no_runs_is_refused_and_left_as_it_was(source: TableSource, tmp_path: Path) -> None:
+    file = tmp_path / "other.json"
+    file.write_text('[{"task": "a"}]')
+    with pytest.raises(InputError, match="holds no runs of a benchmark"):
+        run_all([source], ["uniform"], [0], n_trials=3, n_workers=1, file=file)
+    assert file.read_text() == '[{"task": "a"}]'
+
+
+def test_the_report_compares_each_sampler_with_the_first(source: TableSource) -> None:
+    runs = run_all([source], ["uniform", "random", PATIENT], range(3), n_trials=12, n_workers=1)
+    lines = report(runs).splitlines()
+    assert lines[0] == "log.csv: regret of the incumbent in the target's own unit, mean +- standard error"
+    assert lines[1].split()[:4] == ["sampler", "seeds", "@10", "@12"]
+    assert [line.split()[0] for line in lines[2:5]] == ["uniform", "random", PATIENT]
+    assert lines[2].split()[-1] == "-"
+    assert 0 < float(lines[3].split()[-1]) <= 1
+    assert lines[5].startswith(f"{PATIENT}, by its model")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("ending", ["png", "html"])
+def test_regret_curves_are_plotted(source: TableSource, tmp_path: Path, ending: str) -> None:
+    runs = run_all([source], ["uniform", "random"], range(3), n_trials=8, n_workers=1)
+    path = tmp_path / f"curves.{ending}"
+    write_plot(path, runs)
+    start = b"\x89PNG" if ending == "png" else b"<!doctype html>"
+    assert path.read_bytes().startswith(start)
+    assert [other.name for other in tmp_path.iterdir()].count(path.name) == 1
+    assert not list(tmp_path.glob(".*part*"))
+
+
+def test_a_curve_is_the_mean_over_seeds(source: TableSource) -> None:
+    runs = run_all([source], ["uniform"], range(4), n_trials=6, n_workers=1)
+    (curve,) = curves(runs)
+    assert curve.mean == pytest.approx(np.mean([found.regret for found in runs], axis=0))
+    assert curve.n_seeds == 4
+
+
+def test_the_command_prints_the_report_and_keeps_the_runs(
+    source: TableSource, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "runs.json"
+    benchmark(["table", source.name], ["uniform", "random"], trials=4, seeds=2, workers=1, json=file, target="error")
+    shown = capsys.readouterr()
+    assert "uniform" in shown.out
+    assert "[4/4] log.csv random seed 1" in shown.err
+    assert len(read_runs(file)) == 4
+
+
+def test_the_command_lists_the_tables(capsys: pytest.CaptureFixture[str]) -> None:
+    benchmark(list_tables=True)
+    assert "nbgraph/cora" in capsys.readouterr().out.splitlines()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"tables": []}, "got no table"),
+        ({"tables": ["nb201/cifar1"]}, "got the table 'nb201/cifar1'"),
+        ({"tables": ["table", "a.csv"]}, "without --target"),
+        ({"tables": ["nb201/cifar10"], "target": "error"}, "got --target for published tables"),
+        ({"tables": ["table", "a.csv"], "target": "error"}, "is no file"),
+        ({"tables": ["table", "a.csv"], "target": "error", "direction": "up"}, "got --direction up"),
+        ({"tables": ["nb201/cifar10"], "sampler": ["nasbod"]}, "did you mean 'nasbot'"),
+        ({"tables": ["nb201/cifar10"], "sampler": ["no.such:thing"]}, "cannot be imported"),
+        ({"tables": ["nb201/cifar10"], "sampler": ["cmaes"]}, "parameters are all categories"),
+        ({"tables": ["nb201/cifar10"], "trials": 0}, "got 0 trials"),
+        ({"tables": ["nb201/cifar10"], "pending": 0}, "got 0 pending evaluations"),
+        ({"tables": ["nb201/cifar10"], "seeds": 0}, "got --seeds 0"),
+        ({"tables": ["nb201/cifar10"], "plot": [Path("curves.pdf")]}, "ends in .png or .html"),
+        ({"tables": ["nb201/cifar10"], "json": Path("/no/such/folder/runs.json")}, "folder does not exist"),
+    ],
+)
+def test_bad_arguments_are_refused_in_a_sentence(arguments: dict[str, object], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        benchmark(**arguments)  # type: ignore[arg-type]  # wrong arguments are the test
+
+
+def test_writing_runs_leaves_no_draft_behind(tmp_path: Path, table: Table) -> None:
+    write_runs(tmp_path / "runs.json", [run(plan("uniform", n_trials=2), table)])
+    assert [path.name for path in tmp_path.glob("runs*")] == ["runs.json"]
+
+
+def test_a_proposer_without_an_opinion_has_no_incumbent(table: Table) -> None:
+    space: Space = table.space
+    assert ProposerSearcher(UniformProposer(space), 0).incumbent() is None
