@@ -156,8 +156,8 @@ class LayerGraph(nn.Module):
         self.joins = nn.ModuleList(joins)
         self.layers = nn.ModuleList(layers)
         self.image_shape = image_shape
-        self._parents = tuple(parents)
-        self._is_chain = all(above == (i,) for i, above in enumerate(self._parents))
+        self.parents = tuple(parents)
+        self._is_chain = all(above == (i,) for i, above in enumerate(self.parents))
         # Built once: attribute look-ups and calls of modules that do nothing cost as much as small layers do.
         self._chain = [m for pair in zip(joins, layers, strict=True) for m in pair if not isinstance(m, nn.Identity)]
 
@@ -170,7 +170,7 @@ class LayerGraph(nn.Module):
                 x = module(x)
             return x
         outputs = [x]
-        for join, layer, above in zip(self.joins, self.layers, self._parents, strict=True):
+        for join, layer, above in zip(self.joins, self.layers, self.parents, strict=True):
             outputs.append(layer(join(*[outputs[i] for i in above])))
         return outputs[-1]
 
@@ -185,7 +185,7 @@ class LayerGraph(nn.Module):
             rows: Inputs [n, n_inputs] like those to come.
         """
         outputs = [rows if self.image_shape is None else rows.view(-1, *self.image_shape)]
-        for join, layer, above in zip(self.joins, self.layers, self._parents, strict=True):
+        for join, layer, above in zip(self.joins, self.layers, self.parents, strict=True):
             x = join(*[outputs[i] for i in above])
             if isinstance(layer, Dense):
                 before = layer.linear(x)

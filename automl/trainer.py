@@ -1,8 +1,9 @@
 """The shared trainer: (module, task, hyperparameters, report) -> Evaluation and the weights of the best epoch.
 
 Small networks spend their time between operations rather than in them. So the data live on the device as tensors and
-are shuffled once an epoch, all weights lie in two flat buffers that a fused optimiser updates at once, and nothing
-waits for the device within an epoch. On a CPU a seed fixes the result to the bit.
+are shuffled once an epoch, all weights lie in one flat buffer that a fused optimiser updates at once, gradients of
+dense networks are written out, and nothing waits for the device within an epoch. On a CPU a seed fixes the result to
+the bit.
 """
 
 from __future__ import annotations
@@ -15,12 +16,12 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from automl.costs import n_parameters
-from automl.network import build_network, limited_threads, predict_outputs
+from automl.dense_gradients import DenseGradients, LossName, loss_and_gradient
+from automl.network import LayerGraph, build_network, limited_threads, predict_outputs
 from automl.observations import Candidate, Evaluation
 from automl.parameters import Value
 from automl.task import Part, Task
@@ -207,10 +208,11 @@ class _Run:
         self.settings = settings
         self.inputs, self.targets = _tensors(task.train, device)
         self.validation_inputs, _ = _tensors(task.validation, device)
-        self.loss = _loss(task)
-        self.weights = FlatWeights(module)
+        self.weights = FlatWeights(self.module)
+        self.loss_gradients = _loss_gradients(self.module, self.weights, _loss(task))
         self.learning_rate = float(hyperparameters["learning_rate"])
-        self.optimizer = _optimizer(self.weights, hyperparameters)
+        self.weight_decay = float(hyperparameters["weight_decay"])
+        self.optimizer = _optimizer(self.weights, str(hyperparameters["optimizer"]))
         self.batch_size = _batch_size(int(hyperparameters["batch_size"]), len(self.targets), settings)
         self.generator = torch.Generator().manual_seed(seed)
         self.curve: list[float] = []
@@ -240,37 +242,33 @@ class _Run:
     def _epoch(self, epoch: int) -> float:
         """One pass over the training part in a new order; the mean loss of its batches."""
         order = torch.randperm(len(self.targets), generator=self.generator).to(self.inputs.device)
-        batches = list(
-            zip(self.inputs[order].split(self.batch_size), self.targets[order].split(self.batch_size), strict=True)
-        )
-        if len(batches) > 1 and len(batches[-1][1]) == 1:
-            batches.pop()  # batch normalisation needs two rows
+        inputs, targets = self.inputs[order].split(self.batch_size), self.targets[order].split(self.batch_size)
+        n_batches = len(targets) - (len(targets) > 1 and len(targets[-1]) == 1)  # batch normalisation needs two rows
         total = torch.zeros((), device=self.inputs.device)
         self.module.train()
-        for step, (inputs, targets) in enumerate(batches):
-            self._set_learning_rate((epoch - 1 + step / len(batches)) / self.settings.max_epochs)
-            loss = self.loss(self.module(inputs), targets)
-            self.weights.zero_gradients()
-            loss.backward()
+        for step in range(n_batches):
+            rate = self._learning_rate((epoch - 1 + step / n_batches) / self.settings.max_epochs)
+            total += self.loss_gradients(inputs[step], targets[step])
             if self.settings.gradient_clip is not None:
                 self.weights.clip_gradients(self.settings.gradient_clip)
+            if self.weight_decay:
+                self.weights.decay(rate * self.weight_decay)
+            self.optimizer.param_groups[0]["lr"] = rate
             self.optimizer.step()
-            total += loss.detach()
-        return float(total) / len(batches)
+        return float(total) / n_batches
 
-    def _set_learning_rate(self, progress: float) -> None:
-        """Sets the learning rate for a share of the whole training, in [0, 1)."""
+    def _learning_rate(self, progress: float) -> float:
+        """The learning rate after a share of the whole training, in [0, 1)."""
         rate = self.learning_rate
         if progress < self.settings.warmup:
             rate *= (progress + 0.01) / (self.settings.warmup + 0.01)
         if self.settings.schedule == "cosine":
             rate *= 0.5 * (1.0 + math.cos(math.pi * progress))
-        for group in self.optimizer.param_groups:
-            group["lr"] = rate
+        return rate
 
     def _tensors(self) -> list[Tensor]:
         """All that a network is made of once trained: its flat weights and its buffers."""
-        return [*self.weights.flat, *self.module.buffers()]
+        return [self.weights.flat, *self.module.buffers()]
 
     def result(self, status: Literal["complete", "pruned"], reason: str, started: float) -> TrainingResult:
         """Puts the best epoch's weights back, and tells what they were worth."""
@@ -294,7 +292,7 @@ class _Run:
 
 
 class FlatWeights:
-    """A module's parameters as views of two flat buffers, with and without weight decay, and their gradients alike.
+    """A module's parameters as views of one flat buffer, matrices first, and their gradients alike.
 
     One optimiser step, one norm or one copy is then a single operation, however many layers there are.
     """
@@ -302,41 +300,35 @@ class FlatWeights:
     def __init__(self, module: nn.Module) -> None:
         trained = [parameter for parameter in module.parameters() if parameter.requires_grad]
         # Biases and normalisation are not decayed: shrinking them has no regularising effect (He et al. 2019, 3.1).
-        self._groups = [[p for p in trained if p.dim() > 1], [p for p in trained if p.dim() <= 1]]
-        self.flat = [self._flatten(group) for group in self._groups]
-        self._gradients = [flat.grad for flat in self.flat if flat.grad is not None]
-
-    @staticmethod
-    def _flatten(group: list[nn.Parameter]) -> nn.Parameter:
-        device = group[0].device if group else None
-        sizes = [-(-parameter.numel() // _ALIGNMENT) * _ALIGNMENT for parameter in group]
-        flat = nn.Parameter(torch.zeros(sum(sizes), device=device))
-        flat.grad = torch.zeros_like(flat)
-        start = 0
+        matrices = [parameter for parameter in trained if parameter.dim() > 1]
+        self._parameters = [*matrices, *(parameter for parameter in trained if parameter.dim() <= 1)]
+        sizes = [-(-parameter.numel() // _ALIGNMENT) * _ALIGNMENT for parameter in self._parameters]
+        device = trained[0].device
+        self.flat = nn.Parameter(torch.zeros(sum(sizes), device=device))
+        self.gradient = torch.zeros_like(self.flat)
+        self.flat.grad = self.gradient
+        self._matrices = self.flat.data[: sum(sizes[: len(matrices)])]
         with torch.no_grad():
-            for parameter, size in zip(group, sizes, strict=True):
+            start = 0
+            for parameter, size in zip(self._parameters, sizes, strict=True):
                 stop = start + parameter.numel()
-                flat[start:stop] = parameter.flatten()
-                parameter.data = flat.data[start:stop].view_as(parameter)
-                parameter.grad = flat.grad[start:stop].view_as(parameter)
+                self.flat[start:stop] = parameter.flatten()
+                parameter.data = self.flat.data[start:stop].view_as(parameter)
+                parameter.grad = self.gradient[start:stop].view_as(parameter)
                 start += size
-        return flat
-
-    def zero_gradients(self) -> None:
-        """Sets all gradients to zero."""
-        for gradient in self._gradients:
-            gradient.zero_()
 
     def clip_gradients(self, norm: float) -> None:
-        """Scales the gradients down to that Euclidean norm where theirs is larger, without waiting for the device."""
-        norms = [torch.linalg.vector_norm(gradient) for gradient in self._gradients]
-        factor = (norm / (torch.hypot(*norms) + 1e-12)).clamp_(max=1.0)
-        for gradient in self._gradients:
-            gradient.mul_(factor)
+        """Scales the gradient down to that Euclidean norm where its own is larger, without waiting for the device."""
+        length = torch.linalg.vector_norm(self.gradient)
+        self.gradient.mul_((norm / (length + 1e-12)).clamp_(max=1.0))
+
+    def decay(self, share: float) -> None:
+        """Shrinks the matrices by a share of themselves: decoupled weight decay (Loshchilov and Hutter 2019)."""
+        self._matrices.mul_(1.0 - share)
 
     def release(self) -> None:
         """Gives every parameter memory of its own again."""
-        for parameter in (parameter for group in self._groups for parameter in group):
+        for parameter in self._parameters:
             parameter.data = parameter.data.clone()
             parameter.grad = None
 
@@ -352,12 +344,26 @@ def _tensors(part: Part, device: torch.device) -> tuple[Tensor, Tensor]:
     return torch.tensor(part.inputs, device=device), torch.tensor(part.targets, device=device)
 
 
-def _loss(task: Task) -> Callable[[Tensor, Tensor], Tensor]:
-    """The loss of outputs [n, n_outputs] against targets [n] that stands for the task's metric."""
+def _loss(task: Task) -> LossName:
+    """The loss that stands for the task's metric."""
     if task.kind == "classification":
-        return F.cross_entropy
-    regression = F.l1_loss if task.metric == "mae" else F.mse_loss
-    return lambda outputs, targets: regression(outputs[:, 0], targets)
+        return "cross_entropy"
+    return "l1" if task.metric == "mae" else "mse"
+
+
+def _loss_gradients(module: nn.Module, weights: FlatWeights, loss: LossName) -> Callable[[Tensor, Tensor], Tensor]:
+    """What gives the mean loss of a batch and leaves its gradient in the weights: written out where it can be."""
+    if isinstance(module, LayerGraph) and DenseGradients.applies(module):
+        return torch.no_grad()(DenseGradients(module, loss))
+
+    def recorded(inputs: Tensor, targets: Tensor) -> Tensor:
+        outputs = module(inputs)
+        value, gradient = loss_and_gradient(loss, outputs.detach(), targets)
+        weights.gradient.zero_()
+        outputs.backward(gradient)
+        return value
+
+    return recorded
 
 
 def _batch_size(wanted: int, n_rows: int, settings: TrainerSettings) -> int:
@@ -366,16 +372,14 @@ def _batch_size(wanted: int, n_rows: int, settings: TrainerSettings) -> int:
     return min(wanted, max(_MIN_BATCH_SIZE, n_rows // settings.min_batches))
 
 
-def _optimizer(weights: FlatWeights, hyperparameters: Mapping[str, Value]) -> torch.optim.Optimizer:
-    decayed, plain = weights.flat
-    decay, rate, name = (hyperparameters[key] for key in ("weight_decay", "learning_rate", "optimizer"))
-    groups = [{"params": [decayed], "weight_decay": float(decay)}, {"params": [plain], "weight_decay": 0.0}]
+def _optimizer(weights: FlatWeights, name: str) -> torch.optim.Optimizer:
+    """The optimiser of that name; weight decay is apart from it, and the learning rate set at every step."""
     if name == "adamw":
-        return torch.optim.AdamW(groups, lr=float(rate), fused=True)
+        return torch.optim.AdamW([weights.flat], weight_decay=0.0, fused=True)
     if name == "sgd":
-        return torch.optim.SGD(groups, lr=float(rate), momentum=_MOMENTUM, nesterov=True, fused=True)
+        return torch.optim.SGD([weights.flat], momentum=_MOMENTUM, nesterov=True, fused=True)
     if name == "rmsprop":
-        return torch.optim.RMSprop(groups, lr=float(rate), foreach=True)
+        return torch.optim.RMSprop([weights.flat], foreach=True)
     raise ValueError(f"got optimizer={name!r}, expected 'adamw', 'sgd' or 'rmsprop'; choose one of these.")
 
 

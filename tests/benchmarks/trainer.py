@@ -18,6 +18,7 @@ from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
 from automl.network import build_network, limited_threads
+from automl.parameters import Value
 from automl.task import Task, load_task
 from automl.trainer import TrainerSettings, train
 from kernels.architecture import Architecture
@@ -50,7 +51,12 @@ class Outcome:
 def ours(network: nn.Module, task: Task, epochs: int, seed: int) -> Outcome:
     """The shared trainer, every epoch of it, with its schedule and gradient clipping."""
     settings = TrainerSettings(max_epochs=epochs, patience=epochs)
-    values = {"learning_rate": LEARNING_RATE, "batch_size": BATCH_SIZE, "weight_decay": 0.0, "optimizer": "adamw"}
+    values: dict[str, Value] = {
+        "learning_rate": LEARNING_RATE,
+        "batch_size": BATCH_SIZE,
+        "weight_decay": 0.0,
+        "optimizer": "adamw",
+    }
     evaluation = train(network, task, values, settings=settings, seed=seed).evaluation
     return Outcome(_steps(task, epochs) / evaluation.seconds, evaluation.metrics["accuracy"])
 

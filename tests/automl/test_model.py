@@ -1,0 +1,191 @@
+"""Models: predictions from every sort of data, saving and loading to the bit, and what broken folders get."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from automl.errors import InputError
+from automl.model import Model
+from automl.observations import Candidate
+from automl.task import Task, load_task
+from automl.trainer import TrainerSettings, evaluate_candidate
+from kernels.architecture import Architecture
+
+
+def trained(task: Task, epochs: int = 8) -> Model:
+    """A small network trained on a task."""
+    decision = "softmax" if task.kind == "classification" else "linear"
+    labels, edges = ("ip", "relu", "tanh", decision, "op"), ((0, 1), (0, 2), (1, 3), (2, 3), (3, 4))
+    candidate = Candidate(Architecture(labels, (None, 24, 16, None, None), edges), {"learning_rate": 0.01})
+    result = evaluate_candidate(candidate, task, settings=TrainerSettings(max_epochs=epochs))
+    return Model.from_training(task, candidate, result)
+
+
+@pytest.fixture(scope="module")
+def frame() -> pd.DataFrame:
+    generator = np.random.default_rng(0)
+    size = generator.normal(5.0, 2.0, 80)
+    colour = generator.choice(["red", "green", "blue"], 80)
+    label = np.where((size > 5) ^ (colour == "red"), "yes", "no")
+    size[::11] = np.nan
+    return pd.DataFrame(
+        {"colour": colour, "size": size, "code": generator.integers(0, 3, 80).astype(str), "label": label}
+    )
+
+
+@pytest.fixture(scope="module")
+def model(frame: pd.DataFrame) -> Model:
+    return trained(Task.from_frame(frame, target="label"))
+
+
+@pytest.mark.parametrize("name", ["iris", "diabetes", "digits"])
+def test_a_loaded_model_predicts_the_same_to_the_bit(name: str, tmp_path: Path) -> None:
+    task = load_task(name)
+    model = trained(task, epochs=3)
+    loaded = Model.load(model.save(tmp_path / "model"))
+    assert sorted(path.name for path in (tmp_path / "model").iterdir()) == ["model.json", "model.safetensors"]
+    rows = np.random.default_rng(0).normal(size=(257, len(task.preprocessor.columns))) * 3
+    np.testing.assert_array_equal(model.predict(rows), loaded.predict(rows))
+    if task.kind == "classification":
+        np.testing.assert_array_equal(model.predict_proba(rows), loaded.predict_proba(rows))
+    assert loaded.candidate == model.candidate and loaded.preprocessor == model.preprocessor
+    assert loaded.evaluation == model.evaluation and loaded.image_shape == model.image_shape
+    assert (loaded.metric, loaded.target, loaded.task_digest) == (model.metric, model.target, task.digest)
+
+
+def test_the_score_on_the_validation_rows_is_the_value_of_the_training() -> None:
+    from sklearn.datasets import load_diabetes
+
+    inputs, targets = load_diabetes(return_X_y=True)
+    task = Task.from_arrays(inputs, targets)
+    model = trained(task)
+    everything, _ = task.preprocessor.transform(_table(inputs))
+    rows = [int(np.flatnonzero((everything == row).all(axis=1))[0]) for row in task.validation.inputs]
+    assert model.score(inputs[rows], targets[rows]) == pytest.approx(model.evaluation.value, rel=1e-5)
+    assert model.score(inputs[rows], targets[rows], metric="r2") == pytest.approx(
+        model.evaluation.metrics["r2"], rel=1e-4
+    )
+
+
+def _table(inputs: Any) -> Any:
+    from automl.tables import as_table
+
+    return as_table(inputs)
+
+
+def test_frames_mappings_arrays_and_files_give_the_same_predictions(
+    model: Model, frame: pd.DataFrame, tmp_path: Path
+) -> None:
+    expected = model.predict_proba(frame)
+    assert model.score(frame, metric="accuracy") > 0.8
+    assert set(model.predict(frame)) <= {"yes", "no"} and expected.shape == (80, 2)
+    np.testing.assert_allclose(expected.sum(axis=1), 1.0)
+    frame.to_csv(tmp_path / "data.csv", index=False)
+    frame[["label", "size", "code", "colour"]].to_parquet(tmp_path / "data.parquet")
+    inputs = frame.drop(columns="label")
+    for data in (tmp_path / "data.csv", tmp_path / "data.parquet", dict(inputs), inputs.to_numpy(dtype=object)):
+        np.testing.assert_array_equal(model.predict_proba(data), expected)
+
+
+def test_unseen_levels_are_counted_and_told_and_missing_ones_are_taken(model: Model, frame: pd.DataFrame) -> None:
+    strange = frame.assign(colour=["violet", "ochre", *frame["colour"][2:]])
+    notes: list[str] = []
+    model.predict(strange, notes=notes)
+    assert len(notes) == 1 and "'colour': 2 of 80 rows hold 2 levels unseen" in notes[0] and "'violet'" in notes[0]
+    with pytest.warns(UserWarning, match="2 of 80 rows"):
+        model.predict(strange)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert np.isfinite(model.predict_proba(frame.assign(colour=None))).all()
+
+
+def test_prediction_data_that_do_not_fit_get_one_sentence(model: Model, frame: pd.DataFrame, tmp_path: Path) -> None:
+    cases: list[tuple[Any, str]] = [
+        (frame.drop(columns=["size", "code"]), "lack the columns 'size', 'code'"),
+        (frame.rename(columns={"colour": "color"}), "lack the column 'colour'.* nearest names there are 'color'"),
+        (frame.assign(size=np.inf), "80 infinite values"),
+        (frame.assign(size=["large", *frame["size"][1:].astype(str)]), "the text 'large', expected numbers"),
+        (np.zeros((4, 7)), "7 columns, expected 3"),
+        (np.zeros(4), "reshape"),
+        (tmp_path / "absent.csv", "is no file"),
+    ]
+    for data, expected in cases:
+        with pytest.raises(InputError, match=expected):
+            model.predict(data)
+    with pytest.raises(InputError, match="lack the target 'label'"):
+        model.score(frame.drop(columns="label"))
+    with pytest.raises(InputError, match="'maybe', expected one of the classes"):
+        model.score(frame.assign(label=["maybe", *frame["label"][1:]]))
+    with pytest.raises(InputError, match="80 rows and 3 targets"):
+        model.score(frame, ["yes", "no", "no"])
+    with pytest.raises(InputError, match="use predict"):
+        trained(load_task("diabetes"), epochs=1).predict_proba(np.zeros((1, 10)))
+
+
+def test_folders_that_are_no_whole_model_get_one_sentence(model: Model, tmp_path: Path) -> None:
+    folder = model.save(tmp_path / "model")
+    facts = json.loads((folder / "model.json").read_text())
+    weights = (folder / "model.safetensors").read_bytes()
+
+    def refused(expected: str) -> None:
+        with pytest.raises(InputError, match=expected) as raised:
+            Model.load(folder)
+        assert "\n" not in str(raised.value)
+
+    (folder / "model.safetensors").write_bytes(weights[:-8])
+    refused("damaged or truncated")
+    (folder / "model.safetensors").unlink()
+    refused("damaged or truncated")
+    (folder / "model.safetensors").write_bytes(weights)
+    (folder / "model.json").write_text(json.dumps(facts | {"version": 2}))
+    refused("format version 2, expected at most 1")
+    (folder / "model.json").write_text(json.dumps(facts | {"format": "song"}))
+    refused("no description of the sort 'automl-model'")
+    del facts["preprocessor"]
+    (folder / "model.json").write_text(json.dumps(facts))
+    refused("damaged or truncated")
+    (folder / "model.json").write_text(json.dumps(facts)[:50])
+    refused("damaged or truncated")
+    (folder / "model.json").unlink()
+    refused(r"holds no model\.json")
+
+
+def test_saving_replaces_models_and_nothing_else(model: Model, tmp_path: Path) -> None:
+    folder = model.save(tmp_path / "model")
+    model.save(folder)
+    Model.load(folder)
+    (tmp_path / "papers").mkdir()
+    (tmp_path / "papers" / "thesis.txt").write_text("precious")
+    with pytest.raises(InputError, match="choose another name"):
+        model.save(tmp_path / "papers")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["model", "papers"]
+
+
+def test_failed_trainings_make_no_model() -> None:
+    task = load_task("iris")
+    labels, edges = ("ip", "relu", "softmax", "op"), ((0, 1), (1, 2), (2, 3))
+    candidate = Candidate(Architecture(labels, (None, 4, None, None), edges), {"learning_rate": 1e38})
+    with pytest.raises(ValueError, match="that failed"):
+        Model.from_training(task, candidate, evaluate_candidate(candidate, task))
+
+
+@pytest.mark.slow
+def test_loading_and_predicting_import_no_search_and_no_tables(model: Model, tmp_path: Path) -> None:
+    folder = model.save(tmp_path / "model")
+    heavy = ["optuna", "botorch", "gpytorch", "ot", "sklearn", "pandas"]
+    program = (
+        "import sys; from automl.model import Model;"
+        f"Model.load({str(folder)!r}).predict({{'colour': ['red'], 'size': [1.0], 'code': ['1']}});"
+        f"print([name for name in {heavy} if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

@@ -1,0 +1,301 @@
+"""Tasks: built-in data, files, frames and arrays; splits, references, and the sentences that bad input gets."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from automl.errors import InputError
+from automl.task import BUILT_IN, Recipe, Task, load_task, split, task_from_reference
+
+
+def write_csv(folder: Path, n: int = 60, name: str = "data.csv", **columns: Any) -> Path:
+    """A CSV file with a number, a text column and a target, and whatever columns are given beside or instead."""
+    generator = np.random.default_rng(0)
+    frame = pd.DataFrame(
+        {
+            "size": generator.normal(5.0, 2.0, n),
+            "colour": generator.choice(["red", "green", "blue"], n),
+            "label": np.where(np.arange(n) % 2 == 0, "yes", "no"),
+        }
+        | columns
+    )
+    path = folder / name
+    frame.to_csv(path, index=False)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("name", "kind", "n_rows", "n_features", "n_outputs"),
+    [
+        ("digits", "classification", 1797, 64, 10),
+        ("wine", "classification", 178, 13, 3),
+        ("iris", "classification", 150, 4, 3),
+        ("breast_cancer", "classification", 569, 30, 2),
+        ("diabetes", "regression", 442, 10, 1),
+    ],
+)
+def test_built_in_data_become_tasks_of_their_kind(
+    name: str, kind: str, n_rows: int, n_features: int, n_outputs: int
+) -> None:
+    task = load_task(name)
+    assert set(BUILT_IN) == {"digits", "wine", "iris", "breast_cancer", "diabetes"}
+    assert (task.kind, task.n_features, task.n_outputs) == (kind, n_features, n_outputs)
+    assert len(task.train) + len(task.validation) == n_rows and task.test is None
+    assert (task.metric, task.direction) == (("rmse" if kind == "regression" else "log_loss"), "minimize")
+    assert task.image_shape == ((1, 8, 8) if name == "digits" else None)
+    assert task.train.inputs.dtype == np.float32 and np.isfinite(task.train.inputs).all()
+
+
+def test_the_preprocessing_is_fitted_on_the_training_part_alone() -> None:
+    task = load_task("wine")
+    np.testing.assert_allclose(task.train.inputs.mean(axis=0), 0.0, atol=1e-5)
+    np.testing.assert_allclose(task.train.inputs.std(axis=0), 1.0, atol=1e-5)
+    assert np.abs(task.validation.inputs.mean(axis=0)).max() > 1e-3
+
+
+def test_regression_targets_are_standardised_and_judged_in_their_own_units() -> None:
+    task = load_task("diabetes")
+    np.testing.assert_allclose([task.train.targets.mean(), task.train.targets.std()], [0.0, 1.0], atol=1e-5)
+    zeros = np.zeros((len(task.validation), 1), np.float32)
+    in_units = task.target.decode(task.validation.targets.astype(np.float64)[:, None])
+    assert task.score(zeros, task.validation) == pytest.approx(np.sqrt(np.mean((in_units - task.target.mean) ** 2)))
+    assert set(task.scores(zeros, task.validation)) == {"rmse", "mae", "r2"}
+
+
+@given(
+    classes=st.lists(st.integers(3, 40), min_size=2, max_size=6),
+    seed=st.integers(0, 99),
+    shares=st.tuples(st.floats(0.05, 0.6), st.floats(0.0, 0.35)),
+)
+@settings(max_examples=40, deadline=None)
+def test_parts_are_disjoint_complete_and_hold_every_class_in_its_share(
+    classes: list[int], seed: int, shares: tuple[float, float]
+) -> None:
+    strata = np.repeat(np.arange(len(classes)), classes)
+    recipe = Recipe(seed=seed, validation_fraction=shares[0], test_fraction=shares[1])
+    parts = split(strata, recipe)
+    assert sorted(np.concatenate(parts)) == list(range(len(strata)))
+    for part, share in zip(parts[1:], shares, strict=True):
+        counts = np.bincount(strata[part], minlength=len(classes))
+        assert all(abs(count - n * share) <= 1.5 for count, n in zip(counts, classes, strict=True))
+    assert np.bincount(strata[parts[0]], minlength=len(classes)).min() >= 1
+    assert all(np.array_equal(a, b) for a, b in zip(parts, split(strata, recipe), strict=True))
+
+
+def test_the_seed_alone_changes_the_split_and_the_digest() -> None:
+    first, again, other = load_task("iris"), load_task("iris"), load_task("iris", seed=1)
+    assert first == again and hash(first) == hash(again) and first != other
+    assert not np.array_equal(first.validation.inputs, other.validation.inputs)
+
+
+def test_a_test_part_is_kept_apart() -> None:
+    task = load_task("iris", test_fraction=0.2)
+    assert task.test is not None and [len(part) for part in (task.train, task.validation, task.test)] == [90, 30, 30]
+
+
+def test_mixed_columns_become_numbers_indicators_and_levels(tmp_path: Path) -> None:
+    generator = np.random.default_rng(1)
+    size = generator.normal(5.0, 2.0, 60)
+    size[::7] = np.nan
+    colour = np.array(["red", "green", "blue"] * 20, dtype=object)
+    colour[::9] = None
+    task = Task.from_csv(write_csv(tmp_path, size=size, colour=colour), target="label")
+    assert task.preprocessor.numbers.indicated == ("size",)
+    assert task.preprocessor.texts[0].levels == ("blue", "green", "red", None)
+    assert task.n_features == 2 + 4 and task.classes == ("no", "yes")
+    np.testing.assert_array_equal(task.train.inputs[:, 2:].sum(axis=1), 1.0)
+
+
+def test_levels_seen_once_are_pooled_and_shared_by_unseen_ones(tmp_path: Path) -> None:
+    colour = ["red", "green"] * 29 + ["rare-a", "rare-b"]
+    task = Task.from_csv(write_csv(tmp_path, colour=colour), target="label", validation_fraction=0.02)
+    levels = task.preprocessor.texts[0]
+    assert levels.levels == ("green", "red") and set(levels.rare) <= {"rare-a", "rare-b"} and levels.n_inputs == 3
+    one_hot, unseen = levels.transform(np.array(["green", "violet", None], dtype=object))
+    np.testing.assert_array_equal(one_hot, [[1, 0, 0], [0, 0, 1], [0, 0, 0]])
+    assert unseen == {"violet": 1}
+
+
+@pytest.mark.parametrize(
+    ("values", "kind"),
+    [
+        (np.arange(200) % 5, "classification"),
+        (np.arange(20) % 2, "classification"),
+        (np.arange(200) % 25, "regression"),
+        (np.arange(30) % 7, "regression"),
+        (np.arange(200) % 5 + 0.5, "regression"),
+        (np.arange(200) % 2 == 0, "classification"),
+        (np.array([f"group {i % 3}" for i in range(60)]), "classification"),
+    ],
+)
+def test_the_kind_follows_from_the_target_by_the_stated_rule(values: np.ndarray[Any, Any], kind: str) -> None:
+    inputs = np.random.default_rng(0).normal(size=(len(values), 3))
+    assert Task.from_arrays(inputs, values).kind == kind
+
+
+def test_the_kind_can_be_overridden_both_ways() -> None:
+    inputs = np.random.default_rng(0).normal(size=(90, 3))
+    assert Task.from_arrays(inputs, np.arange(90) % 3, kind="regression").n_outputs == 1
+    task = Task.from_arrays(inputs, np.arange(90) % 3 + 0.5, kind="classification")
+    assert task.classes == ("0.5", "1.5", "2.5")
+
+
+def test_csv_parquet_frame_and_gzip_hold_the_same_task(tmp_path: Path) -> None:
+    path = write_csv(tmp_path)
+    frame = pd.read_csv(path)
+    frame.to_parquet(tmp_path / "data.parquet")
+    frame.to_csv(tmp_path / "data2.csv.gz", index=False)
+    (tmp_path / "data3.csv").write_text(path.read_text().replace(",", ";"))
+    tasks = [
+        Task.from_csv(path, target="label"),
+        Task.from_parquet(tmp_path / "data.parquet", target="label"),
+        Task.from_csv(tmp_path / "data2.csv.gz", target="label"),
+        Task.from_csv(tmp_path / "data3.csv", target="label"),
+        Task.from_frame(frame, target="label"),
+        load_task(path, "label"),
+    ]
+    assert len({task.digest for task in tasks}) == 1
+
+
+def test_a_file_without_a_header_gets_names_and_a_note(tmp_path: Path) -> None:
+    path = tmp_path / "bare.csv"
+    np.savetxt(path, np.random.default_rng(0).normal(size=(40, 4)), delimiter=",")
+    task = load_task(path, "-1")
+    assert task.target.name == "column_4" and task.n_features == 3 and len(task.train) == 32
+    assert any("no header" in note for note in task.notes)
+
+
+def test_images_keep_their_shape_and_share_one_scale() -> None:
+    images = np.random.default_rng(0).integers(0, 256, (40, 3, 6, 5))
+    task = Task.from_arrays(images, np.arange(40) % 2)
+    assert task.image_shape == (3, 6, 5) and task.n_features == 90
+    assert len(set(task.preprocessor.numbers.scale)) == 1
+
+
+def test_references_make_the_same_task_again(tmp_path: Path) -> None:
+    arrays = Task.from_arrays(np.random.default_rng(0).normal(size=(50, 3)), np.arange(50) % 2, test_fraction=0.2)
+    tasks = [
+        load_task("digits", seed=3, metric="accuracy", test_fraction=0.1),
+        Task.from_csv(write_csv(tmp_path), target="label", ignore=("colour",), seed=2),
+        arrays.save(tmp_path / "kept"),
+    ]
+    for task in tasks:
+        again = task_from_reference(json.loads(json.dumps(task.reference)))
+        assert again == task and again.metric == task.metric and again.name == task.name
+        np.testing.assert_array_equal(again.train.inputs, task.train.inputs)
+        np.testing.assert_array_equal(again.validation.targets, task.validation.targets)
+    loaded = Task.load(tmp_path / "kept")
+    assert loaded.test is not None and loaded.preprocessor == arrays.preprocessor and loaded.target == arrays.target
+
+
+def test_a_reference_to_changed_data_is_refused(tmp_path: Path) -> None:
+    task = Task.from_csv(write_csv(tmp_path), target="label")
+    write_csv(tmp_path, n=61)
+    with pytest.raises(InputError, match="are not those that the task 'data' was made of"):
+        task_from_reference(task.reference)
+    (tmp_path / "data.csv").unlink()
+    with pytest.raises(InputError, match="no file"):
+        task_from_reference(task.reference)
+    unsaved = Task.from_arrays(np.random.default_rng(0).normal(size=(50, 3)), np.arange(50) % 2)
+    with pytest.raises(InputError, match=r"Task\.save"):
+        task_from_reference(unsaved.reference)
+
+
+def test_saved_tasks_refuse_damage_newer_versions_and_foreign_folders(tmp_path: Path) -> None:
+    task = load_task("iris").save(tmp_path / "task")
+    with (tmp_path / "task" / "arrays.npz").open("r+b") as file:
+        file.truncate(100)
+    with pytest.raises(InputError, match="damaged or truncated"):
+        Task.load(tmp_path / "task")
+    facts = json.loads((tmp_path / "task" / "task.json").read_text())
+    (tmp_path / "task" / "task.json").write_text(json.dumps(facts | {"version": 99}))
+    with pytest.raises(InputError, match="version 99"):
+        Task.load(tmp_path / "task")
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "thesis.txt").write_text("precious")
+    with pytest.raises(InputError, match="choose another name"):
+        task.save(tmp_path / "other")
+    assert [path.name for path in (tmp_path / "other").iterdir()] == ["thesis.txt"]
+
+
+BAD_FILES: dict[str, tuple[Callable[[Path], Path], str | None, str]] = {
+    "missing file": (lambda folder: folder / "nothing.csv", "label", "is no file"),
+    "empty file": (lambda folder: _text(folder, ""), "label", "is empty"),
+    "header alone": (lambda folder: _text(folder, "size,label\n"), "label", "has no rows"),
+    "ragged lines": (lambda folder: _text(folder, "a,label\n1,x\n1,2,3,4\n"), "label", "cannot be read as CSV"),
+    "no text": (lambda folder: _bytes(folder, b"\xff\xfe\x00\x81"), "label", "cannot be read as CSV"),
+    "unknown ending": (lambda folder: _text(folder, "x", "data.xlsx"), "label", "file ending in"),
+    "damaged Parquet": (lambda folder: _text(folder, "x", "data.parquet"), "label", "cannot be read as Parquet"),
+    "no target named": (write_csv, None, "no target"),
+    "misspelt target": (write_csv, "lable", "nearest names are 'label'"),
+    "one class": (lambda folder: write_csv(folder, label="yes"), "label", "one value only"),
+    "a class of one row": (
+        lambda folder: write_csv(folder, label=["rare", *["a", "b"] * 29, "a"]),
+        "label",
+        "'rare' .1.",
+    ),
+    "too few rows": (lambda folder: write_csv(folder, n=4), "label", "4 rows"),
+    "a gap in the target": (
+        lambda folder: write_csv(folder, label=["a", None, "b"] * 20),
+        "label",
+        "missing in 20 of 60",
+    ),
+    "an empty column": (lambda folder: write_csv(folder, size=np.nan), "label", "'size' holds no value at all"),
+    "an infinite value": (lambda folder: write_csv(folder, size=[*range(59), np.inf]), "label", "1 infinite value"),
+    "an infinite target": (lambda folder: write_csv(folder, label=[*range(59), np.inf]), "label", "infinite"),
+    "a thousand levels": (
+        lambda folder: write_csv(folder, n=1000, colour=[f"level {i}" for i in range(1000)]),
+        "label",
+        "1000 different texts",
+    ),
+    "nothing but the target": (
+        lambda folder: _text(folder, "label\n" + "a\nb\n" * 9),
+        "label",
+        "no column to learn from",
+    ),
+}
+
+
+def _text(folder: Path, text: str, name: str = "data.csv") -> Path:
+    return _bytes(folder, text.encode(), name)
+
+
+def _bytes(folder: Path, content: bytes, name: str = "data.csv") -> Path:
+    path = folder / name
+    path.write_bytes(content)
+    return path
+
+
+@pytest.mark.parametrize("case", BAD_FILES)
+def test_bad_files_get_one_sentence_that_says_what_is_wrong(case: str, tmp_path: Path) -> None:
+    make, target, expected = BAD_FILES[case]
+    path = make(tmp_path)
+    with pytest.raises(InputError, match=expected) as raised:
+        load_task(path, target)
+    assert "\n" not in str(raised.value)
+
+
+def test_unknown_names_options_and_metrics_are_refused() -> None:
+    with pytest.raises(InputError, match="did you mean 'digits'"):
+        load_task("digist")
+    with pytest.raises(InputError, match="choose one of 'log_loss'"):
+        load_task("iris", metric="roc_auc")
+    with pytest.raises(InputError, match="leave rows for training"):
+        load_task("iris", validation_fraction=0.7, test_fraction=0.5)
+    with pytest.raises(InputError, match="expected 'classification' or 'regression'"):
+        load_task("iris", kind="ranking")  # type: ignore[arg-type]  # what a user may type
+    with pytest.raises(InputError, match="for a regression"):
+        load_task("iris", kind="regression")
+    with pytest.raises(InputError, match="10 rows of X and 9 targets"):
+        Task.from_arrays(np.zeros((10, 2)), np.zeros(9))
+    with pytest.raises(InputError, match="ignore names the column 'x99'"):
+        Task.from_arrays(np.eye(10), np.arange(10) % 2, ignore="x99")

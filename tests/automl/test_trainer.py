@@ -1,0 +1,212 @@
+"""The shared trainer: learning, reproducibility, pruning, failures, and its flat weights against torch's own ways."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from automl.network import build_network, predict_outputs
+from automl.observations import Candidate
+from automl.parameters import Value
+from automl.task import Task, load_task
+from automl.trainer import FlatWeights, TrainerSettings, evaluate_candidate, train
+from kernels.architecture import Architecture
+
+MLP = Architecture(
+    ("ip", "relu", "tanh", "softmax", "op"), (None, 32, 16, None, None), ((0, 1), (1, 2), (2, 3), (3, 4))
+)
+CNN = Architecture(
+    ("ip", "conv3", "res3", "max-pool", "fc", "softmax", "op"),
+    (None, 8, 8, None, 16, None, None),
+    tuple((i, i + 1) for i in range(6)),
+)
+VALUES: dict[str, Value] = {
+    "learning_rate": 5e-3,
+    "weight_decay": 1e-4,
+    "batch_size": 32,
+    "dropout": 0.1,
+    "optimizer": "adamw",
+}
+SHORT = TrainerSettings(max_epochs=5)
+
+
+@pytest.fixture(scope="module")
+def wine() -> Task:
+    return load_task("wine")
+
+
+@pytest.mark.parametrize("optimizer", ["adamw", "sgd", "rmsprop"])
+def test_every_optimiser_learns_wine(wine: Task, optimizer: str) -> None:
+    result = evaluate_candidate(Candidate(MLP, VALUES | {"optimizer": optimizer}), wine)
+    evaluation = result.evaluation
+    assert evaluation.status == "complete" and evaluation.value < 0.2 and evaluation.metrics["accuracy"] > 0.9
+    assert evaluation.value == min(evaluation.curve) == evaluation.curve[evaluation.best_epoch - 1]
+    assert evaluation.n_parameters == 13 * 32 + 32 + 32 * 16 + 16 + 16 * 3 + 3 and evaluation.seconds > 0
+
+
+def test_a_regression_beats_the_mean_in_the_units_of_its_target() -> None:
+    task = load_task("diabetes")
+    result = evaluate_candidate(Candidate(MLP, VALUES), task).evaluation
+    assert result.value == result.metrics["rmse"] and 40 < result.value < 65 and result.metrics["r2"] > 0.25
+
+
+@pytest.mark.slow
+def test_a_convolutional_network_learns_digits() -> None:
+    task = load_task("digits")
+    result = evaluate_candidate(Candidate(CNN, VALUES), task, settings=SHORT)
+    assert result.evaluation.metrics["accuracy"] > 0.9
+
+
+def test_a_metric_to_maximise_is_maximised() -> None:
+    task = load_task("breast_cancer", metric="roc_auc")
+    evaluation = evaluate_candidate(Candidate(MLP, VALUES), task, settings=SHORT).evaluation
+    assert evaluation.value == max(evaluation.curve) > 0.95
+
+
+def test_the_seed_fixes_the_result_to_the_bit(wine: Task) -> None:
+    runs = [evaluate_candidate(Candidate(MLP, VALUES), wine, settings=SHORT, seed=seed) for seed in (3, 3, 4)]
+    assert runs[0].evaluation.curve == runs[1].evaluation.curve != runs[2].evaluation.curve
+    assert all(torch.equal(runs[0].state[name], tensor) for name, tensor in runs[1].state.items())
+
+
+def test_the_weights_are_those_of_the_best_epoch_and_in_the_module(wine: Task) -> None:
+    module = build_network(MLP, n_inputs=wine.n_features, n_outputs=3)
+    result = train(module, wine, VALUES)
+    outputs = predict_outputs(module, torch.tensor(wine.validation.inputs))
+    assert wine.score(outputs, wine.validation) == pytest.approx(result.evaluation.value, rel=1e-5)
+    assert all(torch.equal(result.state[name], tensor) for name, tensor in module.state_dict().items())
+    pointers = {parameter.untyped_storage().data_ptr() for parameter in module.parameters()}
+    assert len(pointers) == len(list(module.parameters()))
+
+
+def test_training_stops_early_without_progress(wine: Task) -> None:
+    settings = TrainerSettings(max_epochs=200, patience=3, schedule="constant")
+    evaluation = evaluate_candidate(Candidate(MLP, VALUES), wine, settings=settings).evaluation
+    assert evaluation.epochs == evaluation.best_epoch + 3 < 200 and len(evaluation.curve) == evaluation.epochs
+
+
+def test_the_report_sees_every_epoch_and_may_prune(wine: Task) -> None:
+    seen: list[tuple[int, float]] = []
+
+    def report(epoch: int, value: float) -> bool:
+        seen.append((epoch, value))
+        return epoch == 3
+
+    result = evaluate_candidate(Candidate(MLP, VALUES), wine, report=report)
+    assert result.evaluation.status == "pruned" and "epoch 3" in result.evaluation.reason
+    assert tuple(value for _, value in seen) == result.evaluation.curve and [epoch for epoch, _ in seen] == [1, 2, 3]
+    assert math.isfinite(result.evaluation.value) and result.state
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adamw"])
+def test_divergence_is_a_failure_with_a_reason(wine: Task, optimizer: str) -> None:
+    values = VALUES | {"learning_rate": 1e38, "optimizer": optimizer}
+    result = evaluate_candidate(Candidate(MLP, values), wine)
+    assert result.evaluation.status == "failed" and "diverged in epoch" in result.evaluation.reason
+    assert math.isnan(result.evaluation.value) and not result.state and result.evaluation.n_parameters > 0
+
+
+class _Greedy(nn.Module):
+    """Fails as torch does where memory runs out."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.zeros(3, 13))
+        self.message = message
+
+    def forward(self, x: Tensor) -> Tensor:
+        raise RuntimeError(self.message)
+
+
+def test_lack_of_memory_is_a_failure_and_other_errors_are_not_hidden(wine: Task) -> None:
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        message = (
+            "[enforce fail at alloc_cpu.cpp] DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes"
+        )
+        result = train(_Greedy(message), wine, VALUES)
+        assert result.evaluation.status == "failed" and "out of memory" in result.evaluation.reason
+        with pytest.raises(RuntimeError, match="mat1 and mat2"):
+            train(_Greedy("mat1 and mat2 shapes cannot be multiplied"), wine, VALUES)
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)
+
+
+def test_a_network_beyond_all_memory_is_a_failure(wine: Task) -> None:
+    huge = Architecture(MLP.labels, (None, 2, 2**46, None, None), MLP.edges)
+    evaluation = evaluate_candidate(Candidate(huge, VALUES), wine).evaluation
+    assert evaluation.status == "failed" and "out of memory" in evaluation.reason
+
+
+def test_the_global_random_state_is_left_alone(wine: Task) -> None:
+    state = torch.get_rng_state()
+    evaluate_candidate(Candidate(MLP, VALUES), wine, settings=TrainerSettings(max_epochs=1))
+    assert torch.equal(torch.get_rng_state(), state)
+
+
+def test_a_last_batch_of_one_row_does_not_break_batch_normalisation() -> None:
+    images = np.random.default_rng(0).normal(size=(51, 4, 4))
+    task = Task.from_arrays(images, np.arange(51) % 2)
+    assert len(task.train) % 8 == 1
+    evaluation = evaluate_candidate(Candidate(CNN, VALUES | {"batch_size": 8}), task, settings=SHORT).evaluation
+    assert evaluation.status == "complete"
+
+
+def test_flat_weights_take_the_same_step_as_torch_does_layer_by_layer() -> None:
+    flat, plain = (build_network(MLP, n_inputs=5, n_outputs=3, seed=1) for _ in "ab")
+    x, y = torch.randn(16, 5), torch.randint(3, (16,))
+    weights = FlatWeights(flat)
+    groups = [
+        {"params": [p for p in plain.parameters() if p.dim() > 1], "weight_decay": 0.1},
+        {"params": [p for p in plain.parameters() if p.dim() <= 1], "weight_decay": 0.0},
+    ]
+    ours = torch.optim.AdamW([weights.flat], lr=0.01, weight_decay=0.0)
+    theirs = torch.optim.AdamW(groups, lr=0.01)
+    for _ in range(5):
+        weights.gradient.zero_()
+        nn.functional.cross_entropy(flat(x) * 30, y).backward()
+        weights.clip_gradients(0.5)
+        weights.decay(0.01 * 0.1)
+        ours.step()
+        theirs.zero_grad()
+        nn.functional.cross_entropy(plain(x) * 30, y).backward()
+        nn.utils.clip_grad_norm_(plain.parameters(), 0.5)
+        theirs.step()
+    for one, other in zip(flat.parameters(), plain.parameters(), strict=True):
+        torch.testing.assert_close(one, other)
+
+
+def test_settings_go_through_json_and_refuse_nonsense() -> None:
+    settings = TrainerSettings(max_epochs=7, gradient_clip=None, schedule="constant")
+    assert TrainerSettings.from_dict(json.loads(json.dumps(settings.to_dict()))) == settings
+    bad: list[dict[str, Any]] = [
+        {"max_epochs": 0},
+        {"patience": 0},
+        {"schedule": "step"},
+        {"warmup": 1.0},
+        {"gradient_clip": 0.0},
+        {"n_threads": 0},
+    ]
+    for fields in bad:
+        with pytest.raises(ValueError, match=f"got {next(iter(fields))}="):
+            dataclasses.replace(settings, **fields)
+    with pytest.raises(ValueError, match="epochs_max"):
+        TrainerSettings.from_dict({"epochs_max": 3})
+
+
+def test_unknown_optimisers_and_bare_candidates_are_refused(wine: Task) -> None:
+    with pytest.raises(ValueError, match="optimizer='adam'"):
+        evaluate_candidate(Candidate(MLP, VALUES | {"optimizer": "adam"}), wine)
+    with pytest.raises(ValueError, match="batch_size=0"):
+        evaluate_candidate(Candidate(MLP, VALUES | {"batch_size": 0}), wine)
+    with pytest.raises(ValueError, match="without an architecture"):
+        evaluate_candidate(Candidate(None, VALUES), wine)
