@@ -5,10 +5,11 @@ minimum-cost flow on a small bipartite graph with one more node, the root, at wh
 arcs u -> v at C_uv, u -> root and root -> v at 1. A network simplex solves it exactly. What makes it fast here:
 
 - Labels that can never be matched divide the problem into independent blocks, each far smaller than the whole.
-- The simplex starts from the star (nothing matched), which needs no search for a basis, and by Dantzig's rule first
-  matches greedily, the cheapest pair first; where greedy is optimal, the first pricing after it says so.
+- The simplex starts from a greedy matching, the cheapest pair first, which is built as a tree without any pivot; where
+  it is optimal, the first pricing says so.
 - Weights of the structural cost are taken in turn, each starting from the optimal tree of the one before.
-- Pairs with C_uv >= 2 are never priced: leaving both unmatched is as cheap.
+- Costs are capped at 2, since leaving both layers unmatched costs no more, and prices are compared row by row in loops
+  without branches.
 
 Basis trees are kept strongly feasible (Cunningham 1976), so degenerate pivots, frequent because layers of equal mass
 are, cannot cycle. A tree is two arrays: each node's parent and the flow on the arc between them. Since every arc leaves
@@ -18,7 +19,7 @@ a row or the root, a row's own arc points up, to the root, and a column's own ar
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, TypeVar, cast
+from typing import Any, NamedTuple, TypeVar, cast
 
 import numba
 import numpy as np
@@ -26,11 +27,12 @@ import numpy.typing as npt
 
 Floats = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]
+Booleans = npt.NDArray[np.bool_]
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 _TOLERANCE = 1e-13  # reduced costs above minus this count as zero; costs are of the order of 1
 _FORBIDDEN = 2.0  # leaving two units of mass unmatched costs this
-_FASTMATH = {"reassoc", "contract"}  # sums may be vectorised; inf stays inf
+_FASTMATH = {"reassoc", "contract", "nnan", "nsz"}  # lets sums and minima be vectorised; inf is still respected
 
 
 def _compiled(function: Function) -> Function:
@@ -42,29 +44,98 @@ def _compiled(function: Function) -> Function:
     return cast(Function, dispatcher)
 
 
+class _Tree(NamedTuple):
+    """A basis tree and work space; nodes are the n rows, then the m columns, then the root.
+
+    Attributes:
+        parent: The node above each node, -1 above the root.
+        flow: Flow on the arc between each node and its parent.
+        potential: Dual values: C_uv = potential_u - potential_v on the arcs of the tree, 0 at the root.
+        mark: Work space.
+        path: Work space.
+    """
+
+    parent: Integers
+    flow: Floats
+    potential: Floats
+    mark: Integers
+    path: Integers
+
+
 @_compiled
-def _structural_costs(x: Floats, y: Floats, structure: Floats) -> None:
-    """Mean absolute difference of path lengths, from (n, K) and (m, K) into `structure` (n, m)."""
-    columns = x.shape[1]
-    for u in range(x.shape[0]):
-        for v in range(y.shape[0]):
+def _structural_costs(x: Floats, y: Floats) -> Floats:
+    """Mean absolute difference of path lengths, (n, m) from (n, K) and (m, K)."""
+    structure = np.empty((len(x), len(y)))
+    for u in range(len(x)):
+        for v in range(len(y)):
             total = 0.0
-            for k in range(columns):
+            for k in range(x.shape[1]):
                 total += abs(x[u, k] - y[v, k])
-            structure[u, v] = total / columns
+            structure[u, v] = total / x.shape[1]
+    return structure
 
 
 @_compiled
-def _star(a: Floats, b: Floats, parent: Integers, flow: Floats) -> None:
-    """The tree in which nothing is matched. Nodes are the rows, then the columns, then the root."""
-    n, m = len(a), len(b)
-    for u in range(n):
-        parent[u] = n + m
-        flow[u] = a[u]
-    for v in range(m):
-        parent[n + v] = n + m
-        flow[n + v] = b[v]
-    parent[n + m] = -1
+def _label_costs(mismatch: Floats, x: Integers, y: Integers) -> Floats:
+    costs = np.empty((len(x), len(y)))
+    for u in range(len(x)):
+        for v in range(len(y)):
+            costs[u, v] = mismatch[x[u], y[v]]
+    return costs
+
+
+@_compiled
+def _row_minimum(row: Floats, offsets: Floats) -> float:
+    """The least of row + offsets; a loop without branches, which the compiler vectorises."""
+    least = np.inf
+    for v in range(len(row)):
+        least = min(least, row[v] + offsets[v])
+    return least
+
+
+@_compiled
+def _column_of_minimum(row: Floats, offsets: Floats) -> int:
+    """Where row + offsets is least."""
+    best, least = 0, np.inf
+    for v in range(len(row)):
+        value = row[v] + offsets[v]
+        if value < least:
+            best, least = v, value
+    return best
+
+
+@_compiled
+def _greedy_tree(cost: Floats, a: Floats, b: Floats, tree: _Tree) -> None:
+    """Makes the tree that matches greedily, the cheapest pair first.
+
+    A row or column that is used up hangs below its last partner, which stays at the root with what it has left. Where
+    both are used up at once the column is hung, so that the only empty arc leads up: the tree is strongly feasible.
+    """
+    n, m = cost.shape
+    root = n + m
+    parent, flow = tree.parent, tree.flow
+    parent[:root], parent[root] = root, -1
+    flow[:n], flow[n:root] = a, b
+    lows, closed = tree.potential[:n], tree.potential[n:root]  # each row's least cost; inf for columns used up
+    closed[:] = 0.0
+    for row in range(n):
+        lows[row] = _row_minimum(cost[row], closed)
+    for _ in range(root):
+        u = _column_of_minimum(lows, lows)
+        if not lows[u] < _FORBIDDEN:
+            return
+        v = _column_of_minimum(cost[u], closed)
+        if flow[u] < flow[n + v]:
+            parent[u] = n + v
+            flow[n + v] -= flow[u]
+            lows[u] = np.inf
+            continue
+        parent[n + v] = u
+        flow[u] -= flow[n + v]
+        closed[v] = np.inf
+        for row in range(n):
+            if lows[row] < _FORBIDDEN and cost[row, v] <= lows[row]:
+                lows[row] = _row_minimum(cost[row], closed)
 
 
 @_compiled
@@ -77,10 +148,11 @@ def _arc_cost(cost: Floats, n: int, root: int, node: int, above: int) -> float:
 
 
 @_compiled
-def _set_potentials(cost: Floats, parent: Integers, potential: Floats, known: Integers, path: Integers) -> None:
-    """Potentials that make every tree arc tight: C_uv = potential_u - potential_v, with 0 at the root."""
+def _set_potentials(cost: Floats, tree: _Tree) -> None:
+    """Sets the potentials that make every arc of the tree tight."""
     n = cost.shape[0]
     root = n + cost.shape[1]
+    parent, potential, path, known = tree.parent, tree.potential, tree.path, tree.mark
     known[: root + 1] = 0
     known[root] = 1
     potential[root] = 0.0
@@ -103,14 +175,17 @@ def _entering_arc(cost: Floats, potential: Floats) -> tuple[int, int, float]:
     """The arc (tail, head) of least reduced cost, and that cost; (-1, -1, 0) where none is negative."""
     n, m = cost.shape
     root = n + m
+    below = potential[n:root]
     tail, head, least = -1, -1, -_TOLERANCE
+    for u in range(n):
+        low = _row_minimum(cost[u], below) - potential[u]
+        if low < least:
+            tail, least = u, low
+    if tail >= 0:
+        head = n + _column_of_minimum(cost[tail], below)
     for u in range(n):
         if 1.0 - potential[u] < least:
             tail, head, least = u, root, 1.0 - potential[u]
-        for v in range(m):
-            reduced = cost[u, v] - potential[u] + potential[n + v]
-            if reduced < least and cost[u, v] < _FORBIDDEN:
-                tail, head, least = u, n + v, reduced
     for v in range(n, root):
         if 1.0 + potential[v] < least:
             tail, head, least = root, v, 1.0 + potential[v]
@@ -118,20 +193,20 @@ def _entering_arc(cost: Floats, potential: Floats) -> tuple[int, int, float]:
 
 
 @_compiled
-def _apex(parent: Integers, tail: int, head: int, mark: Integers, stamp: int) -> int:
+def _apex(tree: _Tree, tail: int, head: int, stamp: int) -> int:
     """The lowest node above both ends of the entering arc."""
     node = tail
     while node >= 0:
-        mark[node] = stamp
-        node = parent[node]
+        tree.mark[node] = stamp
+        node = tree.parent[node]
     node = head
-    while mark[node] != stamp:
-        node = parent[node]
+    while tree.mark[node] != stamp:
+        node = tree.parent[node]
     return node
 
 
 @_compiled
-def _leaving_node(n: int, parent: Integers, flow: Floats, tail: int, head: int, apex: int) -> tuple[int, bool]:
+def _leaving_node(n: int, tree: _Tree, tail: int, head: int, apex: int) -> tuple[int, bool]:
     """The node whose arc leaves the tree, and whether it lies on the side of the entering arc's tail.
 
     Among the arcs that lose flow and run empty first it is the last one met when following the cycle from its apex in
@@ -140,37 +215,37 @@ def _leaving_node(n: int, parent: Integers, flow: Floats, tail: int, head: int, 
     leaving, of_tail, least = -1, True, np.inf
     node = tail
     while node != apex:
-        if node < n and flow[node] < least:
-            leaving, least = node, flow[node]
-        node = parent[node]
+        if node < n and tree.flow[node] < least:
+            leaving, least = node, tree.flow[node]
+        node = tree.parent[node]
     node = head
     while node != apex:
-        if node >= n and flow[node] <= least:
-            leaving, of_tail, least = node, False, flow[node]
-        node = parent[node]
+        if node >= n and tree.flow[node] <= least:
+            leaving, of_tail, least = node, False, tree.flow[node]
+        node = tree.parent[node]
     return leaving, of_tail
 
 
 @_compiled
-def _push(n: int, parent: Integers, flow: Floats, tail: int, head: int, apex: int, amount: float) -> None:
+def _push(n: int, tree: _Tree, tail: int, head: int, apex: int, amount: float) -> None:
     """Sends an amount around the cycle that the entering arc closes."""
     node = tail
     while node != apex:
-        flow[node] += -amount if node < n else amount
-        node = parent[node]
+        tree.flow[node] += -amount if node < n else amount
+        node = tree.parent[node]
     node = head
     while node != apex:
-        flow[node] += amount if node < n else -amount
-        node = parent[node]
+        tree.flow[node] += amount if node < n else -amount
+        node = tree.parent[node]
 
 
 @_compiled
-def _rehang(parent: Integers, flow: Floats, top: int, leaving: int, above: int, amount: float) -> None:
+def _rehang(tree: _Tree, top: int, leaving: int, above: int, amount: float) -> None:
     """Hangs the subtree that the leaving arc cuts off below `above`, by its node `top`."""
     node = top
     while True:
-        next_node, next_flow = parent[node], flow[node]
-        parent[node], flow[node] = above, amount
+        next_node, next_flow = tree.parent[node], tree.flow[node]
+        tree.parent[node], tree.flow[node] = above, amount
         if node == leaving:
             return
         above, amount = node, next_flow
@@ -178,59 +253,77 @@ def _rehang(parent: Integers, flow: Floats, top: int, leaving: int, above: int, 
 
 
 @_compiled
-def _shift_potentials(
-    parent: Integers, potential: Floats, top: int, root: int, change: float, mark: Integers, stamp: int
-) -> None:
-    """Adds a change to the potentials of all nodes below `top`, itself included."""
-    inside, outside = stamp, stamp + 1
-    mark[top], mark[root] = inside, outside
+def _shift_potentials(tree: _Tree, top: int, root: int, change: float) -> None:
+    """Adds a change to the potentials of all nodes below `top`, itself included.
+
+    Trees are shallow, so walking up from every node is faster than keeping lists of children.
+    """
     for start in range(root):
         node = start
-        while mark[node] != inside and mark[node] != outside:
-            node = parent[node]
-        found = mark[node]
-        node = start
-        while mark[node] != inside and mark[node] != outside:
-            mark[node] = found
-            node = parent[node]
-    for node in range(root):
-        if mark[node] == inside:
-            potential[node] += change
+        while node != top and node != root:
+            node = tree.parent[node]
+        if node == top:
+            tree.potential[start] += change
 
 
 @_compiled
-def _simplex(
-    cost: Floats, parent: Integers, flow: Floats, potential: Floats, mark: Integers, path: Integers, limit: int
-) -> bool:
+def _simplex(cost: Floats, tree: _Tree, limit: int) -> bool:
     """Pivots a strongly feasible tree until it is optimal; false where `limit` pivots do not suffice."""
     n, m = cost.shape
     root = n + m
-    _set_potentials(cost, parent, potential, mark, path)
-    mark[: root + 1] = 0
-    stamp = 1
-    for _ in range(limit):
-        tail, head, reduced = _entering_arc(cost, potential)
+    _set_potentials(cost, tree)
+    tree.mark[: root + 1] = 0
+    for stamp in range(1, limit + 1):
+        tail, head, reduced = _entering_arc(cost, tree.potential)
         if tail < 0:
             return True
-        apex = _apex(parent, tail, head, mark, stamp)
-        leaving, of_tail = _leaving_node(n, parent, flow, tail, head, apex)
-        amount = flow[leaving]
-        _push(n, parent, flow, tail, head, apex, amount)
-        top, above = (tail, head) if of_tail else (head, tail)
-        _rehang(parent, flow, top, leaving, above, amount)
-        _shift_potentials(parent, potential, top, root, reduced if of_tail else -reduced, mark, stamp + 1)
-        stamp += 3
+        apex = _apex(tree, tail, head, stamp)
+        leaving, of_tail = _leaving_node(n, tree, tail, head, apex)
+        amount = tree.flow[leaving]
+        _push(n, tree, tail, head, apex, amount)
+        if of_tail:
+            _rehang(tree, tail, leaving, head, amount)
+            _shift_potentials(tree, tail, root, reduced)
+        else:
+            _rehang(tree, head, leaving, tail, amount)
+            _shift_potentials(tree, head, root, -reduced)
     return False
 
 
 @_compiled
-def _total_cost(cost: Floats, parent: Integers, flow: Floats) -> float:
+def _total_cost(cost: Floats, tree: _Tree) -> float:
     n = cost.shape[0]
     root = n + cost.shape[1]
     total = 0.0
     for node in range(root):
-        total += flow[node] * _arc_cost(cost, n, root, node, parent[node])
+        total += tree.flow[node] * _arc_cost(cost, n, root, node, tree.parent[node])
     return total
+
+
+@_compiled
+def _set_costs(label_cost: Floats, structure: Floats, nu_str: float, cost: Floats) -> None:
+    for u in range(cost.shape[0]):
+        for v in range(cost.shape[1]):
+            cost[u, v] = min(label_cost[u, v] + nu_str * structure[u, v], _FORBIDDEN)
+
+
+@_compiled
+def _add_block(
+    a: Floats, b: Floats, structure: Floats, label_cost: Floats, nu_str: Floats, tree: _Tree, limit: int, sums: Floats
+) -> bool:
+    """Adds the least cost of one block, rows of mass `a` against columns of mass `b`, for each weight."""
+    solved = True
+    cost = np.empty(structure.shape)
+    for g in range(len(nu_str)):
+        _set_costs(label_cost, structure, nu_str[g], cost)
+        if len(a) == 1 and len(b) == 1:
+            sums[g] += abs(a[0] - b[0]) + min(a[0], b[0]) * cost[0, 0]
+            continue
+        if g == 0:
+            _greedy_tree(cost, a, b, tree)
+        solved &= _simplex(cost, tree, limit)
+        sums[g] += _total_cost(cost, tree)
+    return solved
 
 
 @_compiled
@@ -243,7 +336,7 @@ def solve_pairs(
     pairs: Integers,
     nu_str: Floats,
     limit: int,
-) -> tuple[Floats, npt.NDArray[np.bool_]]:
+) -> tuple[Floats, Booleans]:
     """OTMANN distances of pairs of networks whose layers stand one network after another, sorted by block.
 
     Args:
@@ -259,37 +352,26 @@ def solve_pairs(
     Returns:
         The distances (P, G), and which pairs ran into the limit (P,).
     """
-    widest = 0
-    for network in range(blocks.shape[0]):
-        widest = max(widest, blocks[network, -1] - blocks[network, 0])
-    nodes = 2 * widest + 1
-    parent, mark, path = np.empty(nodes, np.int64), np.empty(nodes, np.int64), np.empty(nodes, np.int64)
-    flow, potential = np.empty(nodes), np.empty(nodes)
-    structures, costs = np.empty(widest * widest), np.empty(widest * widest)
+    nodes = 1 + 2 * (blocks[:, -1] - blocks[:, 0]).max()
+    tree = _Tree(
+        np.empty(nodes, np.int64),
+        np.empty(nodes),
+        np.empty(nodes),
+        np.empty(nodes, np.int64),
+        np.empty(nodes, np.int64),
+    )
     distances = np.zeros((len(pairs), len(nu_str)))
     failed = np.zeros(len(pairs), np.bool_)
     for p in range(len(pairs)):
         x, y = pairs[p]
         for block in range(blocks.shape[1] - 1):
-            first, last = blocks[x, block], blocks[x, block + 1]
-            begin, end = blocks[y, block], blocks[y, block + 1]
-            n, m = last - first, end - begin
-            a, b = masses[first:last], masses[begin:end]
-            if n == 0 or m == 0:
+            rows, columns = slice(blocks[x, block], blocks[x, block + 1]), slice(blocks[y, block], blocks[y, block + 1])
+            a, b = masses[rows], masses[columns]
+            if len(a) == 0 or len(b) == 0:
                 distances[p] += a.sum() + b.sum()
                 continue
-            structure, cost = structures[: n * m].reshape(n, m), costs[: n * m].reshape(n, m)
-            _structural_costs(lengths[first:last], lengths[begin:end], structure)
-            _star(a, b, parent, flow)
-            for g in range(len(nu_str)):
-                for u in range(n):
-                    for v in range(m):
-                        label_cost = mismatch[labels[first + u], labels[begin + v]]
-                        cost[u, v] = label_cost + nu_str[g] * structure[u, v]
-                if n == 1 and m == 1:
-                    distances[p, g] += abs(a[0] - b[0]) + min(a[0], b[0]) * min(cost[0, 0], _FORBIDDEN)
-                    continue
-                if not _simplex(cost, parent, flow, potential, mark, path, limit):
-                    failed[p] = True
-                distances[p, g] += _total_cost(cost, parent, flow)
+            structure = _structural_costs(lengths[rows], lengths[columns])
+            label_cost = _label_costs(mismatch, labels[rows], labels[columns])
+            if not _add_block(a, b, structure, label_cost, nu_str, tree, limit, distances[p]):
+                failed[p] = True
     return distances, failed
