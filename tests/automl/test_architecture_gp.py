@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-import numpy as np
-
 from automl.spaces.base import Space
 from automl.surrogates.architecture_gp import ArchitectureGP
 from automl.surrogates.base import Surrogate
