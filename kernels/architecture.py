@@ -57,10 +57,10 @@ class Architecture:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "labels", tuple(self.labels))
-        object.__setattr__(self, "units", tuple(None if u is None else int(u) for u in self.units))
-        object.__setattr__(self, "edges", tuple(sorted((int(u), int(v)) for u, v in self.edges)))
+        object.__setattr__(self, "units", tuple([_whole(u, "units of") for u in self.units]))
+        object.__setattr__(self, "edges", tuple(sorted([_edge(edge) for edge in self.edges])))
         if self.strides is not None:
-            strides = tuple(None if s is None else int(s) for s in self.strides)
+            strides = tuple([_whole(s, "a stride of") for s in self.strides])
             object.__setattr__(self, "strides", None if all(s is None for s in strides) else strides)
         self._check_fields()
         self._check_graph()
@@ -265,9 +265,12 @@ class Architecture:
             raise ValueError(
                 f"got an architecture without {', '.join(missing)}; expected what Architecture.to_dict writes."
             )
-        edges = tuple((int(u), int(v)) for u, v in fields["edges"])
-        strides = fields.get("strides")
-        return cls(tuple(fields["labels"]), tuple(fields["units"]), edges, None if strides is None else tuple(strides))
+        try:
+            return cls(fields["labels"], fields["units"], fields["edges"], fields.get("strides"))
+        except TypeError as error:
+            raise ValueError(
+                f"got an architecture whose fields are no lists ({error}); expected what Architecture.to_dict writes."
+            ) from error
 
     def to_json(self) -> str:
         """`to_dict` as one line of JSON."""
@@ -276,7 +279,37 @@ class Architecture:
     @classmethod
     def from_json(cls, text: str) -> Architecture:
         """The inverse of `to_json`; raises ValueError as `from_dict` does."""
-        return cls.from_dict(json.loads(text))
+        try:
+            fields = json.loads(text)
+        except json.JSONDecodeError as error:
+            raise ValueError(
+                f"got text that is no JSON ({error}); expected what Architecture.to_json writes."
+            ) from None
+        if not isinstance(fields, dict):
+            raise ValueError(
+                f"got JSON of type {type(fields).__name__}, expected an object; pass what Architecture.to_json writes."
+            )
+        return cls.from_dict(fields)
+
+
+def _whole(value: int | None, what: str) -> int | None:
+    """The value as an int, where it is a whole number of any type."""
+    if value is None or type(value) is int:
+        return value
+    try:
+        whole = int(value)
+    except (TypeError, ValueError, OverflowError):
+        whole = None
+    if whole is None or whole != value:
+        raise ValueError(f"got {what} {value!r}, expected a whole number or None; round it.")
+    return whole
+
+
+def _edge(edge: Sequence[int]) -> Edge:
+    ends = tuple([_whole(end, "an edge to or from layer") for end in edge])
+    if len(ends) != 2 or ends[0] is None or ends[1] is None:
+        raise ValueError(f"got the edge {tuple(edge)}, expected two layer indices; give each edge as (from, to).")
+    return ends[0], ends[1]
 
 
 def _adjacency(n: int, edges: Iterable[Edge]) -> tuple[tuple[int, ...], ...]:
