@@ -87,7 +87,7 @@ class StudyDefinition:
     sampler: str
     seed: int
     sampler_settings: Mapping[str, Any] = field(default_factory=dict)
-    pruner: str = "median"
+    pruner: str = "quartile"
     transfer_from: tuple[str, ...] = ()
     models_dir: str | None = None
 

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from typing import Any
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from optuna.distributions import BaseDistribution
@@ -27,6 +28,9 @@ from automl.spaces.base import Space
 from studies.attributes import PROPOSAL, json_ready
 from studies.distributions import to_distributions
 from studies.history import History, is_decided
+
+if TYPE_CHECKING:
+    from automl.acquisition import Acquisition
 
 # Two workers may propose the same candidate in the same moment: the later trial proposes again, at most this often.
 _MAX_COLLISIONS = 5
@@ -133,8 +137,10 @@ class ProposerSampler(BaseSampler):
 
     def _next(self, observations: Observations, generator: np.random.Generator) -> Proposal:
         finished = len(observations) + len(observations.failed)
-        proposer = self.proposer if finished >= self._n_startup_trials else UniformProposer(self.space)
-        return proposer.propose(observations, 1, generator)[0]
+        if finished >= self._n_startup_trials:
+            return self.proposer.propose(observations, 1, generator)[0]
+        proposal = UniformProposer(self.space).propose(observations, 1, generator)[0]
+        return replace(proposal, notes={"origin": "random"})
 
     def _publish(self, study: Study, trial: FrozenTrial, proposal: Proposal, seconds: float) -> None:
         published = {
@@ -163,10 +169,11 @@ class NASBOTSampler(ProposerSampler):
         space: The space to search.
         seed: Seed of all proposals; None draws one.
         n_startup_trials: Number of finished trials before the model is asked; until then proposals are random.
+        acquisition: "log-ei", "ei", "ucb", "thompson" or "ttei".
         independent_sampler: Answers for parameters that are not the space's; random by default.
 
     Raises:
-        ValueError: If `n_startup_trials` is below 1.
+        ValueError: If `n_startup_trials` is below 1 or the acquisition function is unknown.
     """
 
     def __init__(
@@ -175,12 +182,14 @@ class NASBOTSampler(ProposerSampler):
         *,
         seed: int | None = None,
         n_startup_trials: int = 10,
+        acquisition: Acquisition = "log-ei",
         independent_sampler: BaseSampler | None = None,
     ) -> None:
         from automl.proposers.nasbot import NASBOTProposer  # brings BoTorch, which few callers of this module need
 
+        proposer = NASBOTProposer(space, n_startup=n_startup_trials, acquisition=acquisition)
         super().__init__(
-            NASBOTProposer(space), seed=seed, n_startup_trials=n_startup_trials, independent_sampler=independent_sampler
+            proposer, seed=seed, n_startup_trials=n_startup_trials, independent_sampler=independent_sampler
         )
 
 
@@ -202,13 +211,14 @@ class NAOSampler(ProposerSampler):
         space: Space,
         *,
         seed: int | None = None,
-        n_startup_trials: int = 10,
+        n_startup_trials: int = 20,
         independent_sampler: BaseSampler | None = None,
     ) -> None:
         from automl.proposers.nao import NAOProposer  # brings torch, which few callers of this module need
 
+        proposer = NAOProposer(space, n_startup=n_startup_trials)
         super().__init__(
-            NAOProposer(space), seed=seed, n_startup_trials=n_startup_trials, independent_sampler=independent_sampler
+            proposer, seed=seed, n_startup_trials=n_startup_trials, independent_sampler=independent_sampler
         )
 
 
@@ -261,7 +271,7 @@ class LocalSearchSampler(ProposerSampler):
         independent_sampler: BaseSampler | None = None,
     ) -> None:
         super().__init__(
-            LocalSearchProposer(space),
+            LocalSearchProposer(space, n_startup=n_startup_trials),
             seed=seed,
             n_startup_trials=n_startup_trials,
             independent_sampler=independent_sampler,

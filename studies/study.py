@@ -57,7 +57,7 @@ def create_study(
     transfer_from: Sequence[str] = (),
     seed: int = 0,
     settings: TrainerSettings | None = None,
-    pruner: str | BasePruner = "median",
+    pruner: str | BasePruner = "quartile",
     models_dir: str | Path | None = None,
     load_if_exists: bool = False,
 ) -> Study:
@@ -73,7 +73,7 @@ def create_study(
         transfer_from: Names of studies of the same storage to learn from.
         seed: Seed of proposals and of initial weights.
         settings: How every candidate is trained.
-        pruner: "median", "none", or an Optuna pruner.
+        pruner: "quartile" (stops the worst quarter), "median", "none", or an Optuna pruner.
         models_dir: Where the best trial's model is kept; beside the storage by default.
         load_if_exists: Go on with a study of that name and the same task, space, settings and seed.
 
@@ -84,6 +84,11 @@ def create_study(
     sampler_name = sampler if isinstance(sampler, str) else None
     pruner_name = pruner if isinstance(pruner, str) else None
     check_names(sampler_name, pruner_name)
+    if transfer_from:
+        raise InputError(
+            f"got transfer_from={list(transfer_from)}, expected nothing there: this version has no sampler that learns "
+            "from other studies; leave it out."
+        )
     space = _fitted(space or MLPSpace(), task)
     definition = StudyDefinition(
         task=dict(task.reference),

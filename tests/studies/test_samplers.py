@@ -67,6 +67,14 @@ def test_every_trial_of_a_plain_study_evaluates_its_published_proposal() -> None
     assert len({SPACE.decode(trial.params).digest for trial in study.trials}) == 12
 
 
+def test_nasbots_model_is_asked_in_a_plain_study_after_the_startup_trials() -> None:
+    study = optuna.create_study(sampler=NASBOTSampler(SPACE, seed=0, n_startup_trials=4, acquisition="ei"))
+    study.optimize(loss, n_trials=6)
+    notes = [trial.system_attrs[PROPOSAL]["notes"] for trial in study.trials]
+    assert [note["origin"] == "random" for note in notes] == [True] * 4 + [False] * 2
+    assert notes[-1]["acquisition"] == "ei"
+
+
 def test_a_proposal_is_pending_for_others_before_the_objective_asks_for_a_parameter() -> None:
     sampler = LocalSearchSampler(SPACE, seed=0)
     study = optuna.create_study(sampler=sampler)
