@@ -19,6 +19,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from automl.cell_network import cell_join, cell_layer, is_cell_layer
 from kernels.architecture import CONVOLUTIONS, DECISIONS, INPUT, OUTPUT, POOLS, RESIDUALS, Architecture
 
 Shape = tuple[int, ...]
@@ -207,10 +208,10 @@ def build_network(
     """The network of an architecture, initialised from the seed alone.
 
     Args:
-        architecture: Of the family "mlp" or "cnn".
+        architecture: An MLP, a CNN, or a network of stacked cells (see `automl.cell_network`).
         n_inputs: Numbers in each row of the inputs.
         n_outputs: Outputs of each decision layer.
-        image_shape: Channels, height and width of the image that a row holds; a "cnn" needs it.
+        image_shape: Channels, height and width of the image that a row holds; a CNN and cells need it.
         dropout: Share of dense units dropped in training.
         seed: Seed of the weights; the global random state is left as it was.
 
@@ -241,25 +242,22 @@ def assemble(
     """The network of an architecture before its initialisation: what saved weights are loaded into.
 
     Args:
-        architecture: Of the family "mlp" or "cnn".
+        architecture: An MLP, a CNN, or a network of stacked cells (see `automl.cell_network`).
         n_inputs: Numbers in each row of the inputs.
         n_outputs: Outputs of each decision layer.
-        image_shape: Channels, height and width of the image that a row holds; a "cnn" needs it.
+        image_shape: Channels, height and width of the image that a row holds; a CNN and cells need it.
         dropout: Share of dense units dropped in training.
 
     Raises:
-        ValueError: If the family is another, a "cnn" has no image, or a layer of images follows a flat one.
+        ValueError: If a CNN or a network of cells has no image, a layer of images follows a flat one, or nobody knows
+            what a cell's operation computes.
     """
     if not 0.0 <= dropout < 1.0:
         raise ValueError(f"got dropout={dropout}, expected a share from 0 to below 1; lower it.")
-    if architecture.family == "graph":
+    if architecture.family != "mlp" and image_shape is None:
+        kind = "CNN" if architecture.family == "cnn" else "network of cells"
         raise ValueError(
-            f"got an architecture with the labels {sorted(set(architecture.labels))}, expected those of an MLP or a "
-            "CNN; build cells with their space's own network."
-        )
-    if architecture.family == "cnn" and image_shape is None:
-        raise ValueError(
-            f"got a CNN for rows of {n_inputs} numbers without an image shape, expected images; "
+            f"got a {kind} for rows of {n_inputs} numbers without an image shape, expected images; "
             "use MLPSpace for tables, or give image_shape."
         )
     input_shape: Shape = (n_inputs,) if architecture.family == "mlp" else tuple(image_shape or ())
@@ -293,9 +291,13 @@ def _assemble(architecture: Architecture, input_shape: Shape, n_outputs: int, dr
     for layer in order:
         label = architecture.labels[layer]
         parents = [shapes[parent] for parent in architecture.parents[layer]]
-        join, joined = _join(label, parents)
+        is_cell = architecture.family == "graph"
+        join, joined = cell_join(label, parents, dropout) if is_cell else _join(label, parents)
         stride = (architecture.strides or {layer: None})[layer] or 1
-        module, shapes[layer] = _layer(label, joined, architecture.units[layer], stride, n_outputs, dropout)
+        if is_cell and is_cell_layer(label):
+            module, shapes[layer] = cell_layer(label, joined, architecture.units[layer])
+        else:
+            module, shapes[layer] = _layer(label, joined, architecture.units[layer], stride, n_outputs, dropout)
         joins.append(join)
         layers.append(module)
     above = [tuple(position[parent] for parent in architecture.parents[layer]) for layer in order]
