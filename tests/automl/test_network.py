@@ -167,7 +167,7 @@ def test_networks_that_cannot_be_built_are_refused() -> None:
         build_network(Architecture(labels, (None, None, None, None), edges), n_inputs=4, n_outputs=2)
     with pytest.raises(ValueError, match=r"dropout=1\.0"):
         build_network(DIAMOND, n_inputs=5, n_outputs=3, dropout=1.0)
-    with pytest.raises(ValueError, match="those of an MLP or a CNN"):
+    with pytest.raises(ValueError, match="got a network of cells"):
         labels = ("ip", "mystery", "softmax", "op")
         build_network(Architecture(labels, (None, 4, None, None), edges), n_inputs=4, n_outputs=2)
 
