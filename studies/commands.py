@@ -17,13 +17,13 @@ import optuna
 from numpy.typing import NDArray
 from optuna.trial import TrialState
 
-from automl.errors import InputError
+from automl.errors import InputError, nearest
 from automl.model import Model
 from automl.preprocessing import Kind
 from automl.spaces.base import Space
 from automl.spaces.cnn import CNNSpace
 from automl.spaces.mlp import MLPSpace
-from automl.task import load_task
+from automl.task import Task, load_task
 from automl.trainer import TrainerSettings
 from studies.attributes import BUDGET, DEFINITION, TrialFacts
 from studies.console import (
@@ -50,6 +50,7 @@ def run(
     *,
     target: str | None,
     kind: str | None,
+    ignore: Sequence[str],
     metric: str | None,
     space: str,
     sampler: str,
@@ -71,7 +72,15 @@ def run(
     """
     searched = _space(space)
     check_names(sampler, "median")
-    data = load_task(task, target, kind=cast("Kind | None", kind), metric=metric)  # load_task checks the kind
+    data = load_task(
+        task,
+        target,
+        kind=cast("Kind | None", kind),  # load_task checks it
+        metric=metric,
+        ignore=ignore,
+    )
+    _check_images(space, data)
+    _check_sources(transfer_from, storage)
     name = study or f"{data.name}-{sampler}"
     folder = model or Path(f"{name}.model")
     _check_model_folder(folder)
@@ -97,6 +106,27 @@ def _space(name: str) -> Space:
     if name not in _SPACES:
         raise InputError(f"got the space {name!r}, expected one of {', '.join(_SPACES)}; choose one of these.")
     return _SPACES[name]()
+
+
+def _check_images(space: str, task: Task) -> None:
+    if space == "cnn" and task.image_shape is None:
+        raise InputError(
+            f"got the space 'cnn' for task {task.name!r}, whose rows are no images; choose --space mlp for tables."
+        )
+
+
+def _check_sources(names: Sequence[str], storage: str) -> None:
+    """Refuses to learn from studies that are not there."""
+    if not names:
+        return
+    check_exists(storage)
+    known = _study_names(storage)
+    for name in names:
+        if name not in known:
+            raise InputError(
+                f"got --transfer-from {name}, which the storage lacks; it has {nearest(name, known) or 'no study'}: "
+                "choose one of these."
+            )
 
 
 def _check_model_folder(folder: Path) -> None:
@@ -202,9 +232,14 @@ def work(storage: str, *, study: str | None, trials: int | None, timeout: float 
         _work_on(joined, budget if trials is None else None, trials, timeout)
 
 
-def _defined_studies(storage: str) -> list[str]:
+def _study_names(storage: str) -> list[str]:
+    """Names of this project's studies in a storage."""
     summaries = optuna.study.get_all_study_summaries(open_storage(storage), include_best_trial=False)
-    names = [summary.study_name for summary in summaries if DEFINITION in summary.user_attrs]
+    return [summary.study_name for summary in summaries if DEFINITION in summary.user_attrs]
+
+
+def _defined_studies(storage: str) -> list[str]:
+    names = _study_names(storage)
     if not names:
         raise InputError(
             f"the storage {without_passwords(storage)!r} holds no study of automl; start one there with 'automl run'."

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 _SHOWN_TRIALS = 8
-_PASSWORD = re.compile(r"(://[^\s:/@]*):[^\s@]*@")
+_PASSWORD = re.compile(r"(://[^\s:/@]*):\S*@")  # a password may hold "@" itself: up to the last one
 
 
 def without_passwords(text: str) -> str:

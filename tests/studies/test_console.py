@@ -1,0 +1,107 @@
+"""What the command line shows: numbers, tables, progress."""
+
+from __future__ import annotations
+
+import io
+import json
+import math
+
+import optuna
+import pytest
+
+from studies.attributes import TrialFacts
+from studies.console import Best, number_text, print_json, print_table, progress, without_passwords
+
+
+class Terminal(io.StringIO):
+    """A stream that says it is a terminal."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+def trial(number: int, value: float | None, state: optuna.trial.TrialState) -> optuna.trial.FrozenTrial:
+    facts = TrialFacts(
+        depth=3, parameters=12345, epochs=20, seconds=1.25, reason="it diverged" if value is None else ""
+    )
+    made = optuna.trial.create_trial(state=state, value=value, user_attrs=facts.to_user_attrs())
+    made.number = number
+    return made
+
+
+COMPLETE = optuna.trial.TrialState.COMPLETE
+TRIALS = (
+    trial(0, 0.5, COMPLETE),
+    trial(1, None, optuna.trial.TrialState.FAIL),
+    trial(2, 0.25, COMPLETE),
+    trial(3, 0.75, COMPLETE),
+)
+
+
+def shown(stream: io.StringIO, maximise: bool = False) -> str:
+    best = Best(maximise)
+    with progress("log_loss", 10, 5, best, stream) as listener:
+        for one in TRIALS:
+            listener(optuna.create_study(), one)
+    return stream.getvalue()
+
+
+@pytest.fixture(autouse=True)
+def quiet_optuna() -> None:
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+
+
+def test_a_pipe_gets_one_plain_line_a_trial() -> None:
+    lines = shown(io.StringIO()).splitlines()
+    assert lines == [
+        "[6/10] trial 0: log_loss 0.5, depth 3, 12,345 parameters, 20 epochs, 1.2 s; best 0.5 in trial 0",
+        "[7/10] trial 1: failed, it diverged; best 0.5 in trial 0",
+        "[8/10] trial 2: log_loss 0.25, depth 3, 12,345 parameters, 20 epochs, 1.2 s; best 0.25 in trial 2",
+        "[9/10] trial 3: log_loss 0.75, depth 3, 12,345 parameters, 20 epochs, 1.2 s; best 0.25 in trial 2",
+    ]
+
+
+def test_a_terminal_gets_a_table_and_a_bar() -> None:
+    text = shown(Terminal())
+    assert "12,345" in text
+    assert "0.25 in trial 2" in text
+    assert "9/10" in text
+
+
+def test_the_best_trial_is_the_largest_where_that_is_wanted() -> None:
+    assert shown(io.StringIO(), maximise=True).endswith("best 0.75 in trial 3\n")
+
+
+def test_failed_trials_are_never_the_best() -> None:
+    assert str(Best(False, [TRIALS[1]])) == "none yet"
+
+
+@pytest.mark.parametrize(
+    ("value", "text"), [(None, "-"), (math.nan, "-"), (12345, "12,345"), (0.123456789, "0.12346"), (1e-9, "1e-09")]
+)
+def test_numbers_are_short(value: float | None, text: str) -> None:
+    assert number_text(value) == text
+
+
+@pytest.mark.parametrize(
+    ("url", "expected"),
+    [
+        ("postgresql://ann:s3cret@host/db", "postgresql://ann:***@host/db"),
+        ("postgresql+psycopg://ann:p@ss/w:rd@host:5432/db", "postgresql+psycopg://ann:***@host:5432/db"),
+        ("mysql://:secret@host/db", "mysql://:***@host/db"),
+        ("sqlite:///studies.db", "sqlite:///studies.db"),
+        ("postgresql://ann@host:5432/db", "postgresql://ann@host:5432/db"),
+    ],
+)
+def test_passwords_are_hidden(url: str, expected: str) -> None:
+    assert without_passwords(f"cannot open {url!r}; try again") == f"cannot open {expected!r}; try again"
+
+
+def test_columns_line_up_in_a_pipe(capsys: pytest.CaptureFixture[str]) -> None:
+    print_table(("name", "n"), [("a", "1"), ("longer", "22")])
+    assert capsys.readouterr().out == "name    n\na       1\nlonger  22\n"
+
+
+def test_json_has_no_nan(capsys: pytest.CaptureFixture[str]) -> None:
+    print_json({"value": math.nan, "curve": (1.0, math.inf)})
+    assert json.loads(capsys.readouterr().out) == {"value": None, "curve": [1.0, None]}
