@@ -7,8 +7,10 @@ parameter. All randomness of a proposal comes from a generator made of the sampl
 
 from __future__ import annotations
 
+import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -130,7 +132,8 @@ class ProposerSampler(BaseSampler):
         generator = np.random.default_rng([self.seed % 2**63, trial.number])
         for _ in range(_MAX_COLLISIONS):
             started = time.perf_counter()
-            proposal = self._next(self.observations(study, asking=trial.number), generator)
+            with _one_thread():
+                proposal = self._next(self.observations(study, asking=trial.number), generator)
             self._publish(study, trial, proposal, time.perf_counter() - started)
             if not self._collides(study, trial, proposal):
                 return
@@ -276,6 +279,25 @@ class LocalSearchSampler(ProposerSampler):
             n_startup_trials=n_startup_trials,
             independent_sampler=independent_sampler,
         )
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """Runs torch, where a proposer has brought it, on one thread.
+
+    The matrices of a few hundred trials are small: a second thread saves nothing, takes ten times the time where
+    others use the cores, and may change the last bits of a proposal.
+    """
+    torch = sys.modules.get("torch")
+    if torch is None:
+        yield
+        return
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def _proposed(trial: FrozenTrial) -> Mapping[str, Any]:
