@@ -133,8 +133,9 @@ class DistanceTable:
         rows, columns = slots[: len(a)], slots[: len(a)] if b is None else slots[len(a) :]
         self._fill(rows, columns, costs)
         d = self._d[np.ix_(rows, columns)]
-        totals = np.array([layers.masses.sum() for layers in self._layers])
-        return d, d / np.add.outer(totals[rows], totals[columns])[:, :, None]
+        masses = np.array([layers.masses.sum() for layers in self._layers])
+        totals = np.add.outer(masses[rows], masses[columns])[:, :, None]
+        return d, np.divide(d, totals, out=np.zeros_like(d), where=totals > 0)
 
     def _settle_family(self, architectures: Sequence[Architecture]) -> Family:
         """The family of all networks met so far; where it changes the table starts afresh."""
