@@ -26,6 +26,7 @@ from automl.observations import Candidate
 from studies.benchmark_samplers import Searcher, check_sampler, make_searcher
 from studies.regret import incumbents
 from studies.tables import Direction, Table, load_table, table_from_file
+from studies.trainings import FAMILY, Trainings, load_trainings
 
 _THREADS: Final = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS")
 _EVALUATION = 1  # Marks the stream of evaluation noise, apart from the sampler's own randomness.
@@ -33,27 +34,36 @@ _EVALUATION = 1  # Marks the stream of evaluation noise, apart from the sampler'
 
 @dataclass(frozen=True)
 class TableSource:
-    """Where a worker finds a table: a published one by name, or a file with its target.
+    """Where a worker finds a table: a published one by name, a file with its target, or trainings to perform.
 
     Args:
-        name: A name of `studies.tables.table_names`, or the path of a file.
-        target: The file's column to optimise; empty for a published table.
+        name: A name of `studies.tables.table_names`, the path of a file, or "train/" and a task's name or path.
+        target: The file's column to optimise, or the task's to predict; empty for a published table.
         direction: Whether the target is minimised or maximised.
         noisy: As `studies.tables.load_table` takes it.
+        epochs: Most epochs of a training; None for the trainer's default.
     """
 
     name: str
     target: str = ""
     direction: Direction = "minimize"
     noisy: bool | None = None
+    epochs: int | None = None
 
-    def load(self) -> Table:
-        """The table; raises InputError as `load_table` and `table_from_file` do."""
+    @property
+    def is_trained(self) -> bool:
+        """Whether candidates are trained instead of looked up."""
+        return self.name.startswith(f"{FAMILY}/")
+
+    def load(self) -> Table | Trainings:
+        """The table; raises InputError as `load_table`, `table_from_file` and `load_trainings` do."""
         return _loaded(self)
 
 
 @lru_cache(maxsize=8)
-def _loaded(source: TableSource) -> Table:
+def _loaded(source: TableSource) -> Table | Trainings:
+    if source.is_trained:
+        return load_trainings(source.name, source.target or None, source.epochs)
     if source.target:
         return table_from_file(source.name, source.target, source.direction)
     return load_table(source.name, noisy=source.noisy)
@@ -115,7 +125,7 @@ class Run(Plan):
         return Plan(**{field.name: getattr(self, field.name) for field in fields(Plan)})
 
 
-def run(plan: Plan, table: Table) -> Run:
+def run(plan: Plan, table: Table | Trainings) -> Run:
     """Performs a run: asks the sampler until `pending` evaluations run, finishes the oldest, and so on."""
     searcher = make_searcher(plan.sampler, table.space, plan.seed)
     waiting: list[Candidate] = []
@@ -145,9 +155,9 @@ def run(plan: Plan, table: Table) -> Run:
     )
 
 
-def _opinion(searcher: Searcher, table: Table) -> list[float]:
+def _opinion(searcher: Searcher, table: Table | Trainings) -> list[float]:
     """The regret of the candidate that the sampler's model thinks best, if it says."""
-    candidate = searcher.incumbent()
+    candidate = None if isinstance(table, Trainings) else searcher.incumbent()
     return [] if candidate is None else [table.regret(table.mean(candidate))]
 
 

@@ -30,7 +30,10 @@ app = typer.Typer(add_completion=False, rich_markup_mode=None)
 def benchmark(
     tables: Annotated[
         list[str] | None,
-        typer.Argument(help="Tables such as nb201/cifar10 or nbgraph/cora; or the word 'table' and a CSV file."),
+        typer.Argument(
+            help="Tables such as nb201/cifar10 or nbgraph/cora; real trainings such as train/digits or "
+            "train/FILE.csv; or the word 'table' and a CSV file of evaluations."
+        ),
     ] = None,
     sampler: Annotated[
         list[str] | None,
@@ -45,12 +48,13 @@ def benchmark(
         Path | None, typer.Option(help="File that keeps the runs; those it holds are not repeated.")
     ] = None,
     plot: Annotated[list[Path] | None, typer.Option(help="Plot of regret curves, .png or .html; repeatable.")] = None,
-    target: Annotated[str | None, typer.Option(help="For a file: the column to optimise.")] = None,
+    target: Annotated[str | None, typer.Option(help="For a file: the column to optimise, or to predict.")] = None,
     direction: Annotated[str, typer.Option(help="For a file: minimize or maximize the target.")] = "minimize",
     noisy: Annotated[
         bool | None,
         typer.Option("--noisy/--exact", help="Evaluations give one stored seed, or the mean; by the table's custom."),
     ] = None,
+    epochs: Annotated[int | None, typer.Option(help="For trainings: most epochs of each.")] = None,
     list_tables: Annotated[bool, typer.Option("--list", help="Print the names of all tables and exit.")] = False,
 ) -> None:
     """Compare samplers on tables of evaluations."""
@@ -61,7 +65,7 @@ def benchmark(
     if list_tables:
         print("\n".join(table_names()))
         return
-    sources = _sources(tables or [], target, direction, noisy)
+    sources = _trainings(tables or [], target, epochs) or _sources(tables or [], target, direction, noisy)
     _check_numbers(seeds=seeds, first_seed=first_seed, workers=workers)
     for path in plot or []:
         check_plot(path)
@@ -102,6 +106,19 @@ def _sources(names: Sequence[str], target: str | None, direction: str, noisy: bo
             f"got {' '.join(names)!r} {'without' if target is None else 'with'} --target; expected {_USAGE}."
         )
     return [TableSource(names[1], target, _direction(direction), noisy)]
+
+
+def _trainings(names: Sequence[str], target: str | None, epochs: int | None) -> list[TableSource]:
+    """The trainings that the arguments name; none where they name tables."""
+    from studies.benchmark import TableSource
+
+    sources = [TableSource(name, target or "", epochs=epochs) for name in dict.fromkeys(names)]
+    trained = [source for source in sources if source.is_trained]
+    if trained and len(trained) < len(sources):
+        raise InputError(f"got {' '.join(names)!r}, expected tables or trainings, not both; compare them one by one.")
+    if epochs is not None and (epochs < 1 or not trained):
+        raise InputError(f"got --epochs {epochs}, expected 1 or more, for trainings such as train/digits; mend it.")
+    return trained
 
 
 def _direction(name: str) -> Direction:
