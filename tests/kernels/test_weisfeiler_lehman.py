@@ -1,0 +1,145 @@
+"""Counting kernels: counts worked by hand, positive semi-definiteness, invariance, what each of them sees."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Callable
+from random import Random
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from kernels.architecture import Architecture
+from kernels.weisfeiler_lehman import (
+    count_matrix,
+    label_depth_counts,
+    label_depth_kernel,
+    label_path_counts,
+    label_path_kernel,
+    weisfeiler_lehman_counts,
+    weisfeiler_lehman_kernel,
+)
+from tests.kernels.networks import cells, chain, cnns, mlps, reference_networks
+
+GraphKernel = Callable[..., npt.NDArray[np.float64]]
+KERNELS: list[GraphKernel] = [weisfeiler_lehman_kernel, label_path_kernel, label_depth_kernel]
+NETWORKS = st.lists(st.one_of(mlps(), cnns(), cells()), min_size=2, max_size=8)
+
+DIAMOND = Architecture(
+    ("ip", "conv3", "conv5", "conv3", "op"), (None, 8, 8, 8, None), ((0, 1), (0, 2), (1, 3), (2, 3), (3, 4))
+)
+
+
+def sizes(counts: object) -> list[int]:
+    assert isinstance(counts, Counter)
+    return sorted(counts.values())
+
+
+@pytest.mark.parametrize("kernel", KERNELS)
+@settings(max_examples=25, deadline=None)
+@given(networks=NETWORKS)
+def test_kernels_are_positive_semi_definite_with_unit_diagonal(
+    kernel: GraphKernel, networks: list[Architecture]
+) -> None:
+    gram = kernel(networks)
+    np.testing.assert_allclose(np.diag(gram), 1)
+    assert np.linalg.eigvalsh(gram).min() >= -1e-10
+    assert gram.min() >= 0
+
+
+@pytest.mark.parametrize("kernel", KERNELS)
+@settings(max_examples=25, deadline=None)
+@given(networks=NETWORKS, random=st.randoms(use_true_random=False))
+def test_kernels_do_not_depend_on_the_order_of_layers(
+    kernel: GraphKernel, networks: list[Architecture], random: Random
+) -> None:
+    moved = [network.permuted(random.sample(range(len(network)), len(network))) for network in networks]
+    np.testing.assert_allclose(kernel(moved, networks), kernel(networks))
+
+
+@pytest.mark.parametrize("kernel", KERNELS)
+def test_two_lists_give_a_block_of_the_joint_matrix(kernel: GraphKernel) -> None:
+    networks = reference_networks("cnn")[:9]
+    np.testing.assert_allclose(kernel(networks[:4], networks[4:]), kernel(networks)[:4, 4:])
+
+
+def test_rounds_of_recolouring_worked_by_hand() -> None:
+    # Labels: ip, op, conv5 once, conv3 twice; after one round all five layers differ, and stay so.
+    assert sizes(weisfeiler_lehman_counts(DIAMOND, 0)) == [1, 1, 1, 2]
+    assert sizes(weisfeiler_lehman_counts(DIAMOND, 1)) == [1] * 8 + [2]
+    # Equal layers side by side keep one colour in every round.
+    twins = Architecture(("ip", "fc", "fc", "op"), (None, 8, 8, None), ((0, 1), (0, 2), (1, 3), (2, 3)))
+    assert sizes(weisfeiler_lehman_counts(twins, 1)) == [1, 1, 1, 1, 2, 2]
+
+
+def test_direction_tells_which_neighbours_matter() -> None:
+    above = chain(("conv3", "fc"), (8, 8)), chain(("conv5", "fc"), (8, 8))
+    last = {
+        direction: weisfeiler_lehman_kernel([above[0]], [above[1]], 1, direction=direction).item()
+        for direction in ("parents", "children", "both")
+    }
+    # Of eight colours each: shared are ip, fc, op before, and after one round ip or op, and fc seen from below.
+    assert last == pytest.approx({"parents": 5 / 8, "children": 5 / 8, "both": 4 / 8})
+
+
+def test_units_and_strides_count_only_where_asked_for() -> None:
+    narrow, wide = chain(("conv3",), (8,)), chain(("conv3",), (64,))
+    assert weisfeiler_lehman_kernel([narrow], [wide]).item() == pytest.approx(1)
+    assert weisfeiler_lehman_kernel([narrow], [wide], with_units=True).item() < 1
+    strided = Architecture(narrow.labels, narrow.units, narrow.edges, (None, 2, None))
+    assert weisfeiler_lehman_kernel([narrow], [strided], with_units=True).item() < 1
+    assert weisfeiler_lehman_kernel([narrow], [chain(("conv3",), (9,))], with_units=True).item() == pytest.approx(1)
+
+
+def test_label_paths_are_counted_from_input_to_output() -> None:
+    assert sizes(label_path_counts(DIAMOND)) == [1, 1]
+    doubled = Architecture(
+        ("ip", "fc", "fc", "fc", "op"), (None, 8, 8, 8, None), ((0, 1), (0, 2), (1, 3), (2, 3), (3, 4))
+    )
+    assert sizes(label_path_counts(doubled)) == [2]
+    assert label_path_kernel([doubled], [chain(("fc", "fc"), (1, 1))]).item() == pytest.approx(1)
+
+
+def test_label_paths_of_a_graph_with_very_many_are_cut_and_still_invariant() -> None:
+    labels, edges, last = ["ip"], [], 0
+    for _ in range(14):  # 2 ** 14 paths
+        n = len(labels)
+        labels += ["conv3", "conv5", "max-pool"]
+        edges += [(last, n), (last, n + 1), (n, n + 2), (n + 1, n + 2)]
+        last = n + 2
+    n = len(labels)
+    network = Architecture((*labels, "op"), (None,) * (n + 1), (*edges, (last, n)))
+    counts = label_path_counts(network)
+    assert 0 < len(counts) < 2**14
+    assert label_path_counts(network.permuted(list(reversed(range(n + 1))))) == counts
+
+
+def test_depths_are_counted_along_the_longest_path() -> None:
+    skip = Architecture(("ip", "fc", "fc", "op"), (None, 8, 8, None), ((0, 1), (1, 2), (0, 2), (2, 3)))
+    assert label_depth_counts(skip) == label_depth_counts(chain(("fc", "fc"), (8, 8)))
+    assert sizes(label_depth_counts(DIAMOND)) == [1] * 5
+
+
+def test_rows_of_the_count_matrix_hold_the_counts() -> None:
+    matrix = count_matrix([{7: 2, 9: 1}, {}, {9: 3}]).toarray()
+    np.testing.assert_array_equal(matrix, [[2, 1], [0, 0], [0, 3]])
+
+
+def test_colours_are_the_same_in_every_process() -> None:
+    program = (
+        "from tests.kernels.test_weisfeiler_lehman import DIAMOND\n"
+        "from kernels.weisfeiler_lehman import weisfeiler_lehman_counts\n"
+        "print(sorted(weisfeiler_lehman_counts(DIAMOND)))"
+    )
+    printed = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True).stdout
+    assert printed.strip() == str(sorted(weisfeiler_lehman_counts(DIAMOND)))
+
+
+def test_a_negative_number_of_rounds_is_refused() -> None:
+    with pytest.raises(ValueError, match="got -1 iterations, expected 0 or more"):
+        weisfeiler_lehman_kernel([DIAMOND], iterations=-1)
