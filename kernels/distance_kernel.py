@@ -83,6 +83,7 @@ class DistanceTableKernel(Kernel):  # type: ignore[misc]  # gpytorch has no type
         self.groups = [list(group) for group in (groups or [range(n_columns)])]
         self.powers = list(powers or [1.0] * len(self.groups))
         self._check_groups(n_columns)
+        _check_table(distances, n_columns, anchors)
         for name in ("table", "scales", "anchors", "position"):
             self.register_buffer(name, torch.empty(0))
         self.scales = _median_distances(distances, anchors) if scales is None else scales.to(distances)
@@ -146,18 +147,9 @@ class DistanceTableKernel(Kernel):  # type: ignore[misc]  # gpytorch has no type
         Raises:
             ValueError: If the table is not square, has another number of columns, or an anchor is no row.
         """
+        _check_table(distances, len(self.scales), anchors)
         n = len(distances)
-        if distances.shape != (n, n, len(self.scales)):
-            raise ValueError(
-                f"got distances of shape {tuple(distances.shape)}, expected N x N x {len(self.scales)}; "
-                "pass one square table for every column."
-            )
         anchors = torch.arange(n) if anchors is None else anchors.long()
-        if len(anchors) and not 0 <= int(anchors.min()) <= int(anchors.max()) < n:
-            raise ValueError(
-                f"got anchors from {int(anchors.min())} to {int(anchors.max())}, expected rows of the table, "
-                f"from 0 to {n - 1}; pass indices of rows."
-            )
         columns = distances.to(self.scales).permute(2, 0, 1) / self.scales[:, None, None]
         for group, power in zip(self.groups, self.powers, strict=True):
             columns[group] = columns[group] ** power
@@ -290,6 +282,20 @@ def _gather(matrix: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
     batch = matrix.shape[:-2]
     grids = [torch.arange(size).reshape(size, *[1] * (len(batch) - place + 1)) for place, size in enumerate(batch)]
     return matrix[(*grids, rows, columns)]
+
+
+def _check_table(distances: Tensor, n_columns: int, anchors: Tensor | None) -> None:
+    n = len(distances)
+    if distances.shape != (n, n, n_columns):
+        raise ValueError(
+            f"got distances of shape {tuple(distances.shape)}, expected N x N x {n_columns}; "
+            "pass one square table for every column."
+        )
+    if anchors is not None and len(anchors) and not 0 <= int(anchors.min()) <= int(anchors.max()) < n:
+        raise ValueError(
+            f"got anchors from {int(anchors.min())} to {int(anchors.max())}, expected rows of the table, "
+            f"from 0 to {n - 1}; pass indices of rows."
+        )
 
 
 def _indices(x: Tensor) -> Tensor:
