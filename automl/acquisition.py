@@ -13,7 +13,7 @@ from typing import Final, Literal, get_args
 
 import numpy as np
 import torch
-from botorch.acquisition.analytic import ExpectedImprovement, LogExpectedImprovement, UpperConfidenceBound
+from botorch.acquisition.analytic import LogExpectedImprovement, UpperConfidenceBound
 from torch import Tensor
 
 from automl.surrogates.gaussian_pool import GaussianPool
@@ -60,7 +60,7 @@ def _log_ei(pool: GaussianPool, incumbent: float, n_observed: int, generator: np
 
 
 def _ei(pool: GaussianPool, incumbent: float, n_observed: int, generator: np.random.Generator) -> Tensor:
-    return _evaluated(ExpectedImprovement(pool, best_f=incumbent, maximize=False), pool)
+    return _log_ei(pool, incumbent, n_observed, generator).exp()
 
 
 def _ucb(pool: GaussianPool, incumbent: float, n_observed: int, generator: np.random.Generator) -> Tensor:

@@ -34,7 +34,7 @@ from automl.surrogates.candidate_kernel import CandidateKernel, Tables
 from automl.surrogates.gaussian_pool import GaussianPool
 from automl.surrogates.map_fit import FittedPrior, fit_by_map
 from automl.surrogates.structure import SORTS, CandidatePool, HyperparameterCodes, ListedPool, graph_of
-from kernels.count_kernel import CountKernel
+from kernels.count_kernel import CountKernel, Distances
 from kernels.distance_kernel import DistanceTableKernel
 from kernels.otmann import NU_STR, DistanceTable
 
@@ -65,7 +65,7 @@ class ArchitectureGPSettings:
     nu_str: tuple[float, ...] = NU_STR
     refit_always_below: int = 30
     refit_every: int = 5
-    fitted_at_most: int = 250
+    fitted_at_most: int = 120
     max_iterations: int = 50
     smallest_noise: float = 1e-4
 
@@ -272,7 +272,7 @@ class _PoolPosterior:
         self._explained = torch.linalg.solve_triangular(fitted.factor.to(dtype), known, upper=False)
         self._mean = fitted.prior.mean + fitted.weights.to(dtype) @ known
 
-    def _set_tables(self, counts: NDArray[np.float32]) -> None:
+    def _set_tables(self, counts: Distances) -> None:
         self._kernel.set_tables(Tables(torch.from_numpy(counts), self._transport, torch.arange(self._n)))
 
     def gaussian(self) -> GaussianPool:
@@ -286,8 +286,8 @@ class _PoolPosterior:
         self._set_tables(self._pool.distances(candidates)[:, :, columns.numpy()])
         x1, x2 = self._inputs[rows], self._inputs[columns]
         x1[:, 0], x2[:, 0] = torch.arange(len(rows)), torch.arange(len(columns))
-        known = self._explained[:, rows].mT @ self._explained[:, columns]
-        return (self._kernel.forward(x1, x2) - known).double()
+        known: Tensor = self._explained[:, rows].mT @ self._explained[:, columns]
+        return self._kernel.forward(x1, x2).double() - known.double()
 
 
 def inputs(pool: CandidatePool, n_before: int) -> Tensor:
@@ -332,5 +332,5 @@ def _cholesky(covariance: Tensor, noise: float) -> Tensor:
         noisy = covariance + (noise + jitter) * torch.eye(len(covariance)).to(covariance)
         factor, failed = torch.linalg.cholesky_ex(noisy)
         if not failed:
-            return factor
+            return cast(Tensor, factor)
     raise RuntimeError("the covariance of the observations is far from positive definite")

@@ -1,0 +1,57 @@
+from __future__ import annotations
+
+from collections import Counter
+
+import numpy as np
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from kernels.count_kernel import CountKernel, CountVectors
+
+COUNTS = st.lists(st.lists(st.integers(0, 5), max_size=8).map(Counter), min_size=1, max_size=6)
+
+
+def plain_distance(a: Counter[int], b: Counter[int]) -> int:
+    return sum(abs(a[key] - b[key]) for key in {*a, *b})
+
+
+@settings(max_examples=50, deadline=None)
+@given(known=COUNTS, others=COUNTS)
+def test_distances_are_those_of_the_definition_also_for_keys_that_only_others_have(
+    known: list[Counter[int]], others: list[Counter[int]]
+) -> None:
+    expected = [[plain_distance(a, b) for b in known] for a in others]
+    np.testing.assert_array_equal(CountVectors(known).distances(others), expected)
+
+
+def test_large_distances_do_not_overflow_a_byte() -> None:
+    assert CountVectors([Counter({0: 300})]).distances([Counter({1: 7})])[0, 0] == 307
+
+
+@settings(max_examples=20, deadline=None)
+@given(counts=COUNTS)
+def test_the_kernel_is_positive_semi_definite(counts: list[Counter[int]]) -> None:
+    distances = torch.from_numpy(CountVectors(counts).distances(counts))[None]
+    kernel = CountKernel(torch.ones(1, dtype=torch.float64))
+    kernel.set_table(distances)
+    rows = torch.arange(len(counts))[:, None].double()
+    assert torch.linalg.eigvalsh(kernel.forward(rows, rows)).min() > -1e-9
+
+
+def test_the_kernel_is_the_weighted_sum_of_exponentials() -> None:
+    kernel = CountKernel(torch.tensor([2.0, 4.0], dtype=torch.float64))
+    kernel.set_table(torch.tensor([[[1.0, 2.0]], [[0.0, 4.0]]]))
+    kernel.initialize(raw_beta=torch.tensor([0.0, 0.0]), raw_outputscale=torch.tensor([0.0, np.log(3.0)]))
+    row, columns = torch.zeros(1, 1), torch.arange(2.0)[:, None]
+    expected = [np.exp(-0.5) + 3, np.exp(-1.0) + 3 * np.exp(-1.0)]
+    np.testing.assert_allclose(kernel.forward(row, columns).detach()[0], expected)
+    np.testing.assert_allclose(kernel.forward(row, row, diag=True).detach(), [4.0])
+
+
+def test_rows_out_of_order_are_looked_up() -> None:
+    kernel = CountKernel(torch.ones(1, dtype=torch.float64))
+    kernel.set_table(torch.arange(9.0).reshape(1, 3, 3))
+    some = torch.tensor([[2.0], [0.0]])
+    everything = kernel.forward(torch.arange(3.0)[:, None], torch.arange(3.0)[:, None])
+    torch.testing.assert_close(kernel.forward(some, some), everything[[2, 0]][:, [2, 0]])
