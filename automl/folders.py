@@ -25,7 +25,7 @@ def written_whole(folder: str | os.PathLike[str], marker: str) -> Iterator[Path]
             that file or is empty, so that nothing of another sort is ever overwritten.
 
     Raises:
-        InputError: If `folder` exists and is of another sort.
+        InputError: If `folder` exists and is of another sort, or its place cannot be written.
     """
     place = Path(folder).absolute()
     if place.is_file() or (place.is_dir() and any(place.iterdir()) and not (place / marker).is_file()):
@@ -33,8 +33,14 @@ def written_whole(folder: str | os.PathLike[str], marker: str) -> Iterator[Path]
             f"got {str(folder)!r}, which exists and holds no {marker}; expected a new folder or one to replace: "
             "choose another name."
         )
-    place.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=place.parent, prefix=f".{place.name}.") as temporary:
+    try:
+        place.parent.mkdir(parents=True, exist_ok=True)
+        holder = tempfile.TemporaryDirectory(dir=place.parent, prefix=f".{place.name}.")
+    except OSError as error:
+        raise InputError(
+            f"cannot write {str(folder)!r} ({error.strerror}); choose a place that can be written."
+        ) from error
+    with holder as temporary:
         fresh = Path(temporary) / "new"
         fresh.mkdir()
         yield fresh

@@ -24,6 +24,8 @@ Label = str | int
 # Standardised numbers beyond this are outliers that would otherwise dominate every gradient (or, in prediction, leave
 # what the network has seen); 10 standard deviations touch nothing in well-behaved columns.
 _CLIP = 10.0
+# Beyond this, sums of squares leave the range of float64.
+_LARGEST = 1e100
 # Levels seen once cannot be learned: they are pooled as one level, "other".
 _MIN_LEVEL_COUNT = 2
 MAX_LEVELS = 100
@@ -212,10 +214,11 @@ def _check_column(name: str, column: Column, max_levels: int) -> bool:
 
 
 def _check_finite(name: str, column: NDArray[np.float64]) -> None:
-    infinite = np.isinf(column)
+    infinite = np.abs(column) > _LARGEST
     if infinite.any():
         raise InputError(
-            f"column {name!r} holds {int(infinite.sum())} infinite values (first in row {int(infinite.argmax()) + 1}), "
+            f"column {name!r} holds {int(infinite.sum())} infinite values or such beyond "
+            f"{_LARGEST:g} (first in row {int(infinite.argmax()) + 1}), "
             "expected finite numbers or gaps; mend or empty these cells."
         )
 

@@ -156,8 +156,16 @@ def as_table(data: object, names: Sequence[str] | None = None) -> Table:
 
 
 def table_from_frame(frame: Any) -> Table:
-    """A table of a pandas data frame: numbers, dates as days since 1970, and all else as texts."""
-    return Table({str(name): _series_column(frame.iloc[:, i]) for i, name in enumerate(frame.columns)})
+    """A table of a pandas data frame: numbers, dates as days since 1970, and all else as texts.
+
+    Raises:
+        InputError: If two columns have the same name.
+    """
+    names = [str(name) for name in frame.columns]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise InputError(f"got several columns named {twice[0]!r}, expected each name once; rename or remove them.")
+    return Table({str(name): _series_column(frame.iloc[:, i]) for i, name in enumerate(names)})
 
 
 def as_column(values: object) -> Column:

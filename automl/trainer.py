@@ -229,6 +229,8 @@ class _Run:
             if not (math.isfinite(mean_loss) and np.isfinite(outputs).all()):
                 return "failed", f"diverged in epoch {epoch}: its loss or outputs were not finite"
             value = self.task.score(outputs, self.task.validation)
+            if math.isnan(value):
+                return "failed", f"{self.task.metric} is undefined on the validation part: its targets are all the same"
             self.curve.append(value)
             if self.best_epoch == 0 or self.task.judge.better(value, self.best_value):
                 self.best_epoch, self.best_value, self.best_outputs = epoch, value, outputs

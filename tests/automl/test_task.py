@@ -250,7 +250,7 @@ BAD_FILES: dict[str, tuple[Callable[[Path], Path], str | None, str]] = {
         "missing in 20 of 60",
     ),
     "an empty column": (lambda folder: write_csv(folder, size=np.nan), "label", "'size' holds no value at all"),
-    "an infinite value": (lambda folder: write_csv(folder, size=[*range(59), np.inf]), "label", "1 infinite value"),
+    "an infinite value": (lambda folder: write_csv(folder, size=[*range(59), np.inf]), "label", "1 infinite values or"),
     "an infinite target": (lambda folder: write_csv(folder, label=[*range(59), np.inf]), "label", "infinite"),
     "a thousand levels": (
         lambda folder: write_csv(folder, n=1000, colour=[f"level {i}" for i in range(1000)]),

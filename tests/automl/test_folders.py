@@ -1,0 +1,31 @@
+"""Folders that appear whole or not at all."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from automl.errors import InputError
+from automl.folders import remove, written_whole
+
+
+def test_a_block_that_fails_leaves_the_old_folder_and_nothing_else(tmp_path: Path) -> None:
+    with written_whole(tmp_path / "it", "mark.json") as fresh:
+        (fresh / "mark.json").write_text("old")
+    with pytest.raises(RuntimeError, match="half way"), written_whole(tmp_path / "it", "mark.json") as fresh:
+        (fresh / "mark.json").write_text("new")
+        raise RuntimeError("half way")
+    assert (tmp_path / "it" / "mark.json").read_text() == "old"
+    assert [path.name for path in tmp_path.iterdir()] == ["it"]
+    remove(tmp_path / "it")
+    remove(tmp_path / "it")
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_place_that_cannot_be_written_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(InputError, match="can be written"), written_whole(tmp_path / "file" / "it", "mark.json"):
+        pass
+    with pytest.raises(InputError, match="choose another name"), written_whole(tmp_path / "file", "mark.json"):
+        pass

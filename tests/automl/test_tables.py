@@ -1,0 +1,79 @@
+"""Tables: what columns become, wherever they come from."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from automl.errors import InputError
+from automl.tables import Table, as_numbers, as_table, as_texts, is_numeric, missing, read_table
+
+
+def test_columns_of_every_type_become_numbers_or_texts() -> None:
+    frame = pd.DataFrame(
+        {
+            "whole": [1, 2, 3],
+            "nullable": pd.array([1, None, 3], dtype="Int64"),
+            "truth": [True, False, True],
+            "category": pd.Categorical(["a", None, "b"]),
+            "day": np.array(["1970-01-01T00", "NaT", "1970-01-03T12"], dtype="datetime64[ns]"),
+            "mixed": ["x", 1.0, 2.5],
+            "objects": pd.Series([1, None, 2.5], dtype=object),
+            5: ["a", "b", "c"],
+        }
+    )
+    table = as_table(frame)
+    found = {name: column.tolist() for name, column in table.columns.items()}
+    assert [name for name, column in table.columns.items() if is_numeric(column)] == [
+        "whole",
+        "nullable",
+        "day",
+        "objects",
+    ]
+    np.testing.assert_array_equal(found.pop("nullable"), [1.0, np.nan, 3.0])
+    np.testing.assert_array_equal(found.pop("day"), [0.0, np.nan, 2.5])
+    np.testing.assert_array_equal(found.pop("objects"), [1.0, np.nan, 2.5])
+    assert found == {
+        "whole": [1.0, 2.0, 3.0],
+        "truth": ["True", "False", "True"],
+        "category": ["a", None, "b"],
+        "mixed": ["x", "1", "2.5"],
+        "5": ["a", "b", "c"],
+    }
+
+
+def test_numbers_and_texts_are_read_as_each_other() -> None:
+    texts = np.array(["1", None, "2.5"], dtype=object)
+    numbers = as_numbers(texts)
+    assert numbers is not None
+    np.testing.assert_array_equal(numbers, [1.0, np.nan, 2.5])
+    assert as_texts(numbers).tolist() == ["1", None, "2.5"]
+    assert missing(texts).tolist() == missing(numbers).tolist() == [False, True, False]
+    assert as_numbers(np.array(["1", "one"], dtype=object)) is None
+
+
+def test_named_text_columns_keep_leading_zeros(tmp_path: Path) -> None:
+    (tmp_path / "data.csv").write_text("zip,n\n01234,1\n04567,2\n")
+    assert as_texts(read_table(tmp_path / "data.csv").columns["zip"]).tolist() == ["1234", "4567"]
+    assert read_table(tmp_path / "data.csv", ["zip"]).columns["zip"].tolist() == ["01234", "04567"]
+
+
+def test_the_digest_follows_names_and_values() -> None:
+    table = Table({"a": np.array([1.0, 2.0]), "b": np.array(["x", None], dtype=object)})
+    same = as_table({"a": [1, 2], "b": ["x", None]})
+    others = [as_table({"a": [1, 3], "b": ["x", None]}), as_table({"c": [1, 2], "b": ["x", None]})]
+    assert table.digest == same.digest and table.digest not in {other.digest for other in others}
+
+
+def test_tables_that_are_none_are_refused() -> None:
+    with pytest.raises(InputError, match="different lengths"):
+        as_table({"a": [1, 2], "b": [1]})
+    with pytest.raises(InputError, match="several columns named 'a'"):
+        as_table(pd.DataFrame([[1, 2]], columns=["a", "a"]))
+    with pytest.raises(InputError, match=r"the shape \(3,\)"):
+        as_table(np.zeros(3))
+    with pytest.raises(InputError, match="2 columns, expected 3: 'a', 'b', 'c'"):
+        as_table(np.zeros((4, 2)), ["a", "b", "c"])
