@@ -24,22 +24,31 @@ class _Scale:
         return self.start + (value - self.low) / (self.high - self.low) * (self.end - self.start)
 
 
-def curve_svg(curve: Sequence[float | None], *, metric: str = "metric", best_epoch: int | None = None) -> str:
+def curve_svg(
+    curve: Sequence[float | None],
+    *,
+    metric: str = "metric",
+    best_epoch: int | None = None,
+    heading: str | None = None,
+    axis: str = "epoch",
+) -> str:
     """The learning curve as the text of an SVG document.
 
     Args:
         curve: The metric on the validation part after every epoch; None and values that are not finite leave a gap.
         metric: Name of the metric, for the heading.
         best_epoch: Number of epochs, from 1, after which the value that counts was reached; marked on the curve.
+        heading: What to write above the curve, where it is no learning curve.
+        axis: What is counted from left to right.
 
     Returns:
         A well-formed SVG document on a white ground.
     """
     points = [(epoch, v) for epoch, v in enumerate(curve, start=1) if v is not None and math.isfinite(v)]
     best = next(((epoch, value) for epoch, value in points if epoch == best_epoch), None)
-    heading = f"{best[1]:.4g} after {_epochs(best[0])}" if best else f"{_epochs(len(curve))}, no best value"
-    title = f"Validation {metric.replace('_', ' ')}: {heading}"
-    return "\n".join([*_head(title), *(_chart(points, len(curve), best) if points else ()), "</svg>"]) + "\n"
+    reached = f"{best[1]:.4g} after {_epochs(best[0])}" if best else f"{_epochs(len(curve))}, no best value"
+    title = heading or f"Validation {metric.replace('_', ' ')}: {reached}"
+    return "\n".join([*_head(title), *(_chart(points, len(curve), best, axis) if points else ()), "</svg>"]) + "\n"
 
 
 def _epochs(count: int) -> str:
@@ -62,7 +71,9 @@ def _head(title: str) -> Iterator[str]:
     yield f'<text class="heading" x="20" y="32">{text}</text>'
 
 
-def _chart(points: Sequence[tuple[int, float]], epochs: int, best: tuple[int, float] | None) -> Iterator[str]:
+def _chart(
+    points: Sequence[tuple[int, float]], epochs: int, best: tuple[int, float] | None, axis: str
+) -> Iterator[str]:
     values = [value for _, value in points]
     marks = _ticks(min(values), max(values))
     x = _Scale(1, max(epochs, 2), _LEFT, _WIDTH - _RIGHT)
@@ -72,7 +83,7 @@ def _chart(points: Sequence[tuple[int, float]], epochs: int, best: tuple[int, fl
         yield f'<text x="{_LEFT - 8}" y="{y(mark) + 4:.1f}" text-anchor="end">{mark:.6g}</text>'
     for epoch in sorted({round(mark) for mark in _ticks(1, max(epochs, 2)) if 1 <= mark <= epochs} | {1}):
         yield f'<text x="{x(epoch):.1f}" y="{_HEIGHT - _BOTTOM + 17}" text-anchor="middle">{epoch}</text>'
-    yield f'<text x="{(_LEFT + _WIDTH - _RIGHT) / 2:.1f}" y="{_HEIGHT - 9}" text-anchor="middle">epoch</text>'
+    yield f'<text x="{(_LEFT + _WIDTH - _RIGHT) / 2:.1f}" y="{_HEIGHT - 9}" text-anchor="middle">{escape(axis)}</text>'
     yield f'<path d="{_path(points, x, y)}"/>'
     if best:
         yield f'<circle cx="{x(best[0]):.1f}" cy="{y(best[1]):.1f}" r="4.5" fill="#e11d48" stroke="#fff"/>'

@@ -8,17 +8,19 @@ answers at once. Exit status 0 means done, 2 bad input (one line on standard err
 from __future__ import annotations
 
 import os
+import signal
 import sys
+import threading
 import warnings
-from collections.abc import Callable, Sequence
-from importlib import import_module
-from importlib.util import find_spec
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from automl.errors import InputError
+from studies.benchmark_cli import benchmark
 
 _BAD_INPUT, _FAULT, _INTERRUPTED = 2, 1, 130
 
@@ -168,6 +170,18 @@ def export(
 
 
 @app.command()
+def report(
+    name: Name,
+    to: Annotated[Path | None, typer.Option("--to", help="HTML file to write; STUDY.html by default.")] = None,
+    storage: Storage = _STORAGE,
+) -> None:
+    """Write a study as one HTML page."""
+    from studies import commands
+
+    commands.report(name, storage, to or Path(f"{name}.html"))
+
+
+@app.command()
 def predict(
     model: Annotated[Path, typer.Argument(help="Folder of a saved model.")],
     data: Annotated[Path, typer.Argument(help="CSV or Parquet file.")],
@@ -197,20 +211,7 @@ def dashboard(
     commands.dashboard(storage, host=host, port=port, token=token, read_only=read_only)
 
 
-if find_spec("studies.benchmark_cli") is not None:
-    _FORWARDED = {"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []}
-
-    @app.command(context_settings=_FORWARDED)
-    def benchmark(context: typer.Context) -> None:
-        """Compare samplers on real tables."""
-        raise typer.Exit(_call(import_module("studies.benchmark_cli").app, context.args, "automl benchmark"))
-
-
-def _call(application: typer.Typer, arguments: Sequence[str], name: str) -> int:
-    """Runs a command line without typer's own handling of errors; returns the exit status."""
-    command = typer.main.get_command(application)
-    status: int | None = command.main(list(arguments), prog_name=name, standalone_mode=False)
-    return status or 0
+app.command()(benchmark)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -258,6 +259,19 @@ def _explain(error: Exception) -> int:
         status, text = _FAULT, f"{type(error).__name__}: {error} (a fault of the program: --debug shows where)"
     print(f"automl: {without_passwords(' '.join(text.split()))}", file=sys.stderr)
     return status
+
+
+@contextmanager
+def _sigterm_as_ctrl_c() -> Iterator[None]:
+    """Schedulers stop a job by SIGTERM: it too puts the running trial back into the queue."""
+    if threading.current_thread() is not threading.main_thread():  # signals belong to the main thread
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _make_streams_forgiving() -> None:

@@ -34,6 +34,7 @@ from studies.console import (
     without_passwords,
 )
 from studies.listings import best_trial, summary
+from studies.report import report_html
 from studies.sampler_names import check_names
 from studies.storage import DEFAULT_STORAGE, check_exists, open_storage, sqlite_path
 from studies.study import Study, create_study, load_study
@@ -283,6 +284,21 @@ def export(name: str, storage: str, folder: Path) -> None:
     print(f"saved the model of trial {trial.number} ({study.definition.metric} {number_text(trial.value)}) in {folder}")
 
 
+# --- automl report --------------------------------------------------------------------------------------------------
+
+
+def report(name: str, storage: str, path: Path) -> None:
+    """Writes a study as one HTML page.
+
+    Raises:
+        InputError: If there is no such storage or study, or the file cannot be written.
+    """
+    page = report_html(load_study(name, storage))
+    with _written_whole(path) as file:
+        file.write(page)
+    print(f"wrote {path}")
+
+
 # --- automl predict -------------------------------------------------------------------------------------------------
 
 
@@ -304,7 +320,8 @@ def predict(model: Path, data: Path, *, output: Path | None, proba: bool) -> Non
     if output is None:
         _write_csv(sys.stdout, names, table)
     else:
-        _write_whole(output, names, table)
+        with _written_whole(output) as file:
+            _write_csv(file, names, table)
         print(f"wrote {len(table)} predictions to {output}", file=sys.stderr)
 
 
@@ -314,18 +331,20 @@ def _write_csv(file: TextIO, names: Sequence[str], table: NDArray[Any]) -> None:
     writer.writerows(table.tolist())
 
 
-def _write_whole(path: Path, names: Sequence[str], table: NDArray[Any]) -> None:
-    """Writes the file under a temporary name first, so that it is there whole or not at all."""
+@contextmanager
+def _written_whole(path: Path) -> Iterator[TextIO]:
+    """Yields a temporary file that takes the place of `path` once the block has succeeded."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         with temporary.open("w", encoding="utf-8", newline="") as file:
-            _write_csv(file, names, table)
+            yield file
         temporary.replace(path)
     except OSError as error:
-        temporary.unlink(missing_ok=True)
         raise InputError(
             f"got the output {str(path)!r}, which cannot be written ({error.strerror}); choose another."
         ) from error
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 # --- automl dashboard -----------------------------------------------------------------------------------------------

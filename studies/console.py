@@ -58,6 +58,11 @@ def number_text(value: float | None) -> str:
     return f"{value:,}" if isinstance(value, int) else f"{value:.5g}"
 
 
+def cell_text(value: Any) -> str:
+    """A fact as people read it: `number_text` of numbers, other things as they are."""
+    return number_text(value) if value is None or isinstance(value, int | float) else str(value)
+
+
 def trial_cells(trial: FrozenTrial, value: float | None) -> list[str]:
     """One trial as a row: its number, state, value and what is known of its network and training."""
     facts = TrialFacts.from_user_attrs(trial.user_attrs)

@@ -11,7 +11,7 @@ from automl.errors import InputError
 from automl.text_drawing import architecture_text
 from kernels.architecture import Architecture
 from studies.attributes import DEFINITION, TrialFacts, read_definition
-from studies.console import number_text, print_json, print_table, trial_cells, trial_columns
+from studies.console import cell_text, number_text, print_json, print_table, trial_cells, trial_columns
 from studies.storage import check_exists, open_storage
 from studies.study import Study, load_study
 
@@ -29,12 +29,7 @@ def list_studies(storage: str, *, as_json: bool) -> None:
         print_json(facts)
         return
     names = ("study", "task", "space", "sampler", "trials", "metric", "best")
-    print_table(names, [[_cell(fact[name]) for name in names] for fact in facts])
-
-
-def _cell(value: Any) -> str:
-    """A fact as text: numbers as people read them, "-" where there is none."""
-    return number_text(value) if value is None or isinstance(value, int | float) else str(value)
+    print_table(names, [[cell_text(fact[name]) for name in names] for fact in facts])
 
 
 def _study_facts(summary: optuna.study.StudySummary) -> dict[str, Any]:
@@ -59,7 +54,7 @@ def show(name: str, storage: str, *, n_trials: int, as_json: bool) -> None:
         InputError: If there is no such storage or study.
     """
     study = load_study(name, storage)
-    trials = _ranked(study)
+    trials = ranked_trials(study)
     if as_json:
         print_json({**_study_summary(study), "trials": [_trial_facts(trial) for trial in study.trials]})
         return
@@ -74,7 +69,7 @@ def show(name: str, storage: str, *, n_trials: int, as_json: bool) -> None:
     _print_architecture(trials[0])
 
 
-def _ranked(study: Study) -> list[FrozenTrial]:
+def ranked_trials(study: Study) -> list[FrozenTrial]:
     """Completed trials, the best first."""
     sign = -1.0 if study.definition.direction == "maximize" else 1.0
     valued = [
@@ -107,7 +102,7 @@ def best(name: str, storage: str, *, as_json: bool) -> None:
     shown = {**study.space.decode(trial.params).hyperparameters, **facts.metrics}
     sizes = {"parameters": facts.parameters, "epochs": facts.epochs, "seconds": facts.seconds}
     for key, value in {**shown, **sizes}.items():
-        print(f"{key:18} {_cell(value)}")
+        print(f"{key:18} {cell_text(value)}")
     print()
     _print_architecture(trial)
 

@@ -74,7 +74,7 @@ def files() -> list[str]:
 def test_help_lists_the_commands_and_imports_nothing_heavy() -> None:
     command = [sys.executable, "-X", "importtime", "-m", "studies.cli", "--help"]
     done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
-    for name in ("run", "worker", "studies", "show", "best", "export", "predict", "dashboard"):
+    for name in ("run", "worker", "studies", "show", "best", "export", "predict", "dashboard", "benchmark"):
         assert f"  {name} " in done.stdout
     imported = {line.rpartition("|")[2].strip().partition(".")[0] for line in done.stderr.splitlines()}
     assert "typer" in imported
@@ -171,6 +171,15 @@ def test_an_exported_model_predicts_the_same(copy: Path, capsys: pytest.CaptureF
     assert first == second
 
 
+def test_a_report_is_one_page_with_pictures_and_all_trials(copy: Path) -> None:
+    assert automl("report", "fruit-random") == 0
+    page = Path("fruit-random.html").read_text()
+    assert page.count("data:image/svg+xml;base64,") == 3
+    assert page.count("<td>complete</td>") == 3
+    assert 'class="best"' in page
+    assert "http://" not in page and "https://" not in page
+
+
 def test_unseen_categories_are_counted_and_told(copy: Path, capsys: pytest.CaptureFixture[str]) -> None:
     Path("new.csv").write_text("weight,colour\n150,blue\n160,red\n170,blue\n")
     assert automl("predict", "fruit-random.model", "new.csv") == 0
@@ -232,6 +241,7 @@ def write_bad_tables(folder: Path) -> None:
         ("show iris", "does not exist"),
         ("best iris", "does not exist"),
         ("export iris --to folder", "does not exist"),
+        ("report iris", "does not exist"),
         ("worker", "does not exist"),
         ("dashboard", "does not exist"),
         ("dashboard --host 0.0.0.0", "without a token"),
