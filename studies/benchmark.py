@@ -1,7 +1,8 @@
 """Runs samplers against tables: many seeds in parallel processes, every run kept as soon as it is finished.
 
-A run is one (task, sampler, seed). A file of runs is an array of JSON objects, one a run; runs that it already holds
-are not repeated, so an interrupted benchmark goes on where it stopped.
+A run is one (task, sampler, seed), with past evaluations of other tasks to learn from or without. A file of runs is an
+array of JSON objects, one a run; runs that it already holds are not repeated, so an interrupted benchmark goes on where
+it stopped.
 """
 
 from __future__ import annotations
@@ -23,9 +24,11 @@ import numpy as np
 
 from automl.errors import InputError
 from automl.observations import Candidate
-from studies.benchmark_samplers import Searcher, check_sampler, make_searcher
+from studies.benchmark_samplers import Searcher, check_sampler, make_searcher, needs_sources
+from studies.lcbench import load_lcbench
+from studies.past_tasks import Past, past_evaluations
 from studies.regret import incumbents
-from studies.tables import Direction, Table, load_table, table_from_file
+from studies.tables import BenchmarkTask, Direction, load_table, table_from_file
 from studies.trainings import FAMILY, Trainings, load_trainings
 
 _THREADS: Final = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS")
@@ -42,6 +45,7 @@ class TableSource:
         direction: Whether the target is minimised or maximised.
         noisy: As `studies.tables.load_table` takes it.
         epochs: Most epochs of a training; None for the trainer's default.
+        folder: Where LCBench's surrogate lies; empty for every other table.
     """
 
     name: str
@@ -49,19 +53,22 @@ class TableSource:
     direction: Direction = "minimize"
     noisy: bool | None = None
     epochs: int | None = None
+    folder: str = ""
 
     @property
     def is_trained(self) -> bool:
         """Whether candidates are trained instead of looked up."""
         return self.name.startswith(f"{FAMILY}/")
 
-    def load(self) -> Table | Trainings:
-        """The table; raises InputError as `load_table`, `table_from_file` and `load_trainings` do."""
+    def load(self) -> BenchmarkTask:
+        """The table; raises InputError as the function that loads its sort does."""
         return _loaded(self)
 
 
-@lru_cache(maxsize=8)
-def _loaded(source: TableSource) -> Table | Trainings:
+@lru_cache(maxsize=64)
+def _loaded(source: TableSource) -> BenchmarkTask:
+    if source.folder:
+        return load_lcbench(source.name, Path(source.folder))
     if source.is_trained:
         return load_trainings(source.name, source.target or None, source.epochs)
     if source.target:
@@ -69,7 +76,7 @@ def _loaded(source: TableSource) -> Table | Trainings:
     return load_table(source.name, noisy=source.noisy)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Plan:
     """What identifies a run.
 
@@ -80,6 +87,8 @@ class Plan:
         n_trials: Number of evaluations.
         pending: Number of evaluations that run at a time; 1 for one after another.
         noisy: Whether evaluations are noisy.
+        past_kind: How the past evaluations were made that the sampler knew, see `studies.past_tasks`; empty if none.
+        past_trials: Number of past evaluations of each other task.
     """
 
     task: str
@@ -88,19 +97,23 @@ class Plan:
     n_trials: int
     pending: int
     noisy: bool
+    past_kind: str = ""
+    past_trials: int = 0
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Run(Plan):
     """A finished run: one entry a trial, in the order in which the evaluations finished.
 
     Args:
-        task: As in `Plan`, and so on to `noisy`.
+        task: As in `Plan`, and so on to `past_trials`.
         sampler: See there.
         seed: See there.
         n_trials: See there.
         pending: See there.
         noisy: See there.
+        past_kind: See there.
+        past_trials: See there.
         observed: What the trial's evaluation gave.
         value: The incumbent's observed value; the incumbent is the best trial so far by observed value.
         regret: The incumbent's noise-free regret, in `regret_unit`.
@@ -125,9 +138,17 @@ class Run(Plan):
         return Plan(**{field.name: getattr(self, field.name) for field in fields(Plan)})
 
 
-def run(plan: Plan, table: Table | Trainings) -> Run:
-    """Performs a run: asks the sampler until `pending` evaluations run, finishes the oldest, and so on."""
-    searcher = make_searcher(plan.sampler, table.space, plan.seed)
+def run(plan: Plan, table: BenchmarkTask, others: Sequence[BenchmarkTask] = ()) -> Run:
+    """Performs a run: asks the sampler until `pending` evaluations run, finishes the oldest, and so on.
+
+    Args:
+        plan: What to run.
+        table: The task.
+        others: Tasks of its family, whose past evaluations the sampler knows if the plan says so.
+    """
+    past = Past.of(plan.past_kind, plan.past_trials) if plan.past_kind else None
+    sources = past_evaluations(past, table, others, plan.seed) if past else {}
+    searcher = make_searcher(plan.sampler, table.space, plan.seed, sources)
     waiting: list[Candidate] = []
     finished: list[Candidate] = []
     observed, seconds, thought_best = [], [], []
@@ -155,7 +176,7 @@ def run(plan: Plan, table: Table | Trainings) -> Run:
     )
 
 
-def _opinion(searcher: Searcher, table: Table | Trainings) -> list[float]:
+def _opinion(searcher: Searcher, table: BenchmarkTask) -> list[float]:
     """The regret of the candidate that the sampler's model thinks best, if it says."""
     candidate = None if isinstance(table, Trainings) else searcher.incumbent()
     return [] if candidate is None else [table.regret(table.mean(candidate))]
@@ -169,6 +190,8 @@ def run_all(
     n_trials: int = 100,
     pending: int = 1,
     n_workers: int | None = None,
+    past: Past | None = None,
+    family: Sequence[TableSource] = (),
     file: Path | None = None,
     progress: Callable[[int, int, Plan], None] = lambda done, total, plan: None,
 ) -> list[Run]:
@@ -181,6 +204,8 @@ def run_all(
         n_trials: Evaluations of a run.
         pending: Evaluations that run at a time within a run.
         n_workers: Processes; None for one a core. With 1 the runs take place in this process.
+        past: How past evaluations of other tasks are made; None for samplers that know none.
+        family: The tables whose past evaluations are known, the target of each run left out.
         file: Where runs are kept; runs that it holds already are not repeated, other runs in it are left alone.
         progress: Told after each run how many of how many are finished, and which was the last.
 
@@ -190,11 +215,11 @@ def run_all(
     Raises:
         InputError: If a table or sampler is unknown or the file holds something else.
     """
-    plans = _plans(sources, samplers, seeds, n_trials, pending)
+    plans = _plans(sources, samplers, seeds, n_trials, pending, past)
     kept = {found.plan: found for found in read_runs(file)} if file is not None and file.exists() else {}
     missing = {plan: source for plan, source in plans.items() if plan not in kept}
     done = len(plans) - len(missing)
-    for finished in _performed(missing, n_workers or os.cpu_count() or 1):
+    for finished in _performed(missing, family, n_workers or os.cpu_count() or 1):
         kept[finished.plan] = finished
         done += 1
         if file is not None:
@@ -204,31 +229,45 @@ def run_all(
 
 
 def _plans(
-    sources: Sequence[TableSource], samplers: Sequence[str], seeds: Iterable[int], n_trials: int, pending: int
+    sources: Sequence[TableSource],
+    samplers: Sequence[str],
+    seeds: Iterable[int],
+    n_trials: int,
+    pending: int,
+    past: Past | None,
 ) -> dict[Plan, TableSource]:
     for name, number in (("trials", n_trials), ("pending evaluations", pending)):
         if number < 1:
             raise InputError(f"got {number} {name}, expected at least 1; raise the number.")
     tables = {source: source.load() for source in sources}
     for table, sampler in product(tables.values(), samplers):
-        check_sampler(sampler, table.space)
+        check_sampler(sampler, table.space, has_sources=past is not None)
     return {
-        Plan(table.name, sampler, seed, n_trials, pending, table.noisy): source
+        Plan(
+            task=table.name,
+            sampler=sampler,
+            seed=seed,
+            n_trials=n_trials,
+            pending=pending,
+            noisy=table.noisy,
+            past_kind=past.kind if past and needs_sources(sampler) else "",
+            past_trials=past.n_trials if past and needs_sources(sampler) else 0,
+        ): source
         for (source, table), sampler, seed in product(tables.items(), samplers, list(seeds))
     }
 
 
-def _performed(plans: Mapping[Plan, TableSource], n_workers: int) -> Iterator[Run]:
+def _performed(plans: Mapping[Plan, TableSource], family: Sequence[TableSource], n_workers: int) -> Iterator[Run]:
     """The runs as they finish."""
     if n_workers == 1 or len(plans) < 2:
         for plan, source in plans.items():
-            yield _in_worker(plan, source)
+            yield _in_worker(plan, source, family)
         return
     with (
         _single_threads(),
         ProcessPoolExecutor(n_workers, mp_context=get_context("spawn"), initializer=_quiet) as pool,
     ):
-        futures = [pool.submit(_in_worker, plan, source) for plan, source in plans.items()]
+        futures = [pool.submit(_in_worker, plan, source, family) for plan, source in plans.items()]
         try:
             for future in as_completed(futures):
                 yield future.result()
@@ -236,9 +275,9 @@ def _performed(plans: Mapping[Plan, TableSource], n_workers: int) -> Iterator[Ru
             pool.shutdown(cancel_futures=True)
 
 
-def _in_worker(plan: Plan, source: TableSource) -> Run:
+def _in_worker(plan: Plan, source: TableSource, family: Sequence[TableSource]) -> Run:
     _quiet()
-    return run(plan, source.load())
+    return run(plan, source.load(), [other.load() for other in family] if plan.past_kind else ())
 
 
 def _quiet() -> None:

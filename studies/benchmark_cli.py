@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from studies.benchmark import Plan, Run, TableSource
     from studies.tables import Direction
 
-_OWN = "table"
+_OWN, _LCBENCH = "table", "lcbench"
 _USAGE = "automl benchmark TABLE/NAME ... or automl benchmark table FILE.csv --target COLUMN --direction minimize"
 
 
@@ -31,13 +31,16 @@ def benchmark(
     tables: Annotated[
         list[str] | None,
         typer.Argument(
-            help="Tables such as nb201/cifar10 or nbgraph/cora; real trainings such as train/digits or "
+            help="Tables such as nb201/cifar10, or nbgraph for all of a family; real trainings such as train/digits or "
             "train/FILE.csv; or the word 'table' and a CSV file of evaluations."
         ),
     ] = None,
     sampler: Annotated[
         list[str] | None,
-        typer.Option(help="nasbot, nao, evolution, local-search, uniform, random, tpe, gp, nsgaii, cmaes; repeatable."),
+        typer.Option(
+            help="nasbot, nao, evolution, local-search, uniform, random, tpe, gp, nsgaii, cmaes; with --transfer also "
+            "transfer, wscmaes, and NAME+enq for any; repeatable."
+        ),
     ] = None,
     trials: Annotated[int, typer.Option(help="Evaluations of a run.")] = 100,
     seeds: Annotated[int, typer.Option(help="Runs of each sampler on each table.")] = 10,
@@ -55,17 +58,24 @@ def benchmark(
         typer.Option("--noisy/--exact", help="Evaluations give one stored seed, or the mean; by the table's custom."),
     ] = None,
     epochs: Annotated[int | None, typer.Option(help="For trainings: most epochs of each.")] = None,
+    transfer: Annotated[
+        bool, typer.Option("--transfer", help="Samplers may learn from past evaluations of the family's other tasks.")
+    ] = False,
+    past: Annotated[str, typer.Option(help="With --transfer: random, tuned or flipped past evaluations.")] = "random",
+    past_trials: Annotated[int, typer.Option(help="With --transfer: past evaluations of each other task.")] = 100,
+    lcbench: Annotated[Path | None, typer.Option(help="Folder with YAHPO Gym's surrogate, for lcbench tasks.")] = None,
     list_tables: Annotated[bool, typer.Option("--list", help="Print the names of all tables and exit.")] = False,
 ) -> None:
     """Compare samplers on tables of evaluations."""
     from studies.benchmark import run_all
     from studies.benchmark_plots import check_plot, write_plot
-    from studies.tables import table_names
+    from studies.past_tasks import Past
 
     if list_tables:
-        print("\n".join(table_names()))
+        print("\n".join(_known_names(lcbench)))
         return
-    sources = _trainings(tables or [], target, epochs) or _sources(tables or [], target, direction, noisy)
+    names = _expanded(tables or [], lcbench)
+    sources = _trainings(names, target, epochs) or _sources(names, target, direction, noisy, lcbench)
     _check_numbers(seeds=seeds, first_seed=first_seed, workers=workers)
     for path in plot or []:
         check_plot(path)
@@ -79,6 +89,8 @@ def benchmark(
             n_trials=trials,
             pending=pending,
             n_workers=workers,
+            past=Past.of(past, past_trials) if transfer else None,
+            family=_family(sources, lcbench) if transfer else (),
             file=json,
             progress=tell,
         )
@@ -90,22 +102,61 @@ def benchmark(
         write_plot(path, runs)
 
 
-def _sources(names: Sequence[str], target: str | None, direction: str, noisy: bool | None) -> list[TableSource]:
+def _known_names(lcbench: Path | None) -> tuple[str, ...]:
+    """Names of all published tables, those of LCBench where its folder is given."""
+    from studies.lcbench import lcbench_names
+    from studies.tables import table_names
+
+    return table_names() if lcbench is None else (*table_names(), *lcbench_names(lcbench))
+
+
+def _expanded(names: Sequence[str], lcbench: Path | None) -> list[str]:
+    """The names, with a family's name replaced by the names of all its tables."""
+    expanded: list[str] = []
+    for name in names:
+        expanded += [known for known in _known_names(lcbench) if known.partition("/")[0] == name] or [name]
+    return list(dict.fromkeys(expanded))
+
+
+def _sources(
+    names: Sequence[str], target: str | None, direction: str, noisy: bool | None, lcbench: Path | None
+) -> list[TableSource]:
     """The tables that the arguments name; raises InputError where they name none."""
     from studies.benchmark import TableSource
-    from studies.tables import load_table
 
     if not names:
         raise InputError(f"got no table, expected {_USAGE}; 'automl benchmark --list' names the tables.")
     if names[0] != _OWN:
         if target is not None:
             raise InputError(f"got --target for published tables, which know their own; expected {_USAGE}.")
-        return [TableSource(load_table(name, noisy=noisy).name, noisy=noisy) for name in dict.fromkeys(names)]
+        return [_published(name, noisy, lcbench) for name in names]
     if len(names) != 2 or target is None:
         raise InputError(
             f"got {' '.join(names)!r} {'without' if target is None else 'with'} --target; expected {_USAGE}."
         )
     return [TableSource(names[1], target, _direction(direction), noisy)]
+
+
+def _published(name: str, noisy: bool | None, lcbench: Path | None) -> TableSource:
+    from studies.benchmark import TableSource
+    from studies.tables import load_table
+
+    if name.partition("/")[0] != _LCBENCH:
+        return TableSource(load_table(name, noisy=noisy).name, noisy=noisy)
+    if lcbench is None:
+        raise InputError(f"got {name!r} without --lcbench, expected the folder with YAHPO Gym's surrogate; name it.")
+    return TableSource(name, folder=str(lcbench))
+
+
+def _family(sources: Sequence[TableSource], lcbench: Path | None) -> list[TableSource]:
+    """All tables of the family that the tables belong to; raises InputError where there are several families."""
+    families = {source.name.partition("/")[0] for source in sources}
+    if len(families) > 1 or any(source.target or source.is_trained for source in sources):
+        raise InputError(
+            f"got --transfer for {', '.join(source.name for source in sources)}, expected published tables of one "
+            "family; compare families one by one."
+        )
+    return [_published(name, sources[0].noisy, lcbench) for name in _expanded(sorted(families), lcbench)]
 
 
 def _trainings(names: Sequence[str], target: str | None, epochs: int | None) -> list[TableSource]:
@@ -156,19 +207,43 @@ def report(runs: Sequence[Run]) -> str:
     """A table for each task: the mean regret of every sampler at some numbers of trials, and how sure its rank is.
 
     The last column is the two-sided p-value of the Wilcoxon signed-rank test between the sampler and the first one,
-    over their common seeds, at the last of those numbers.
+    over their common seeds, at the last of those numbers. Of several tasks the mean regrets over all come last.
     """
-    return "\n\n".join(_task_report([run for run in runs if run.task == task]) for task in _distinct(runs, "task"))
+    tasks = [_task_report([run for run in runs if run.task == task]) for task in _distinct(runs, "task")]
+    return "\n\n".join(tasks if len(tasks) == 1 else [*tasks, _mean_report(runs)])
 
 
-def _task_report(runs: Sequence[Run]) -> str:
+def _mean_report(runs: Sequence[Run]) -> str:
+    """The mean over tasks of each sampler's regret, its standard error that of the mean over seeds."""
+    from studies.regret import summary
+
+    tasks, points = _distinct(runs, "task"), _points(runs)
+    lines = [["sampler", "seeds", *(f"@{point}" for point in points)]]
+    for name in _distinct(runs, "sampler"):
+        by_task = [{run.seed: run for run in runs if (run.task, run.sampler) == (task, name)} for task in tasks]
+        common = sorted(set.intersection(*(set(own) for own in by_task)))
+        means = [
+            summary([sum(own[seed].regret[point - 1] for own in by_task) / len(tasks) for seed in common])
+            for point in points
+            if common
+        ]
+        lines.append([name, str(len(common)), *(map(str, means) if common else ["-"] * len(points))])
+    return "\n".join([f"Mean over {len(tasks)} tasks, of the seeds that all tasks have", *_aligned(lines)])
+
+
+def _points(runs: Sequence[Run]) -> list[int]:
+    """The numbers of trials at which regrets are reported."""
     from studies.regret import CHECKPOINTS
 
     n_trials = min(run.n_trials for run in runs)
-    points = sorted({point for point in CHECKPOINTS if point < n_trials} | {n_trials})
+    return sorted({point for point in CHECKPOINTS if point < n_trials} | {n_trials})
+
+
+def _task_report(runs: Sequence[Run]) -> str:
+    points = _points(runs)
     samplers = _distinct(runs, "sampler")
     by_sampler = {name: {run.seed: run for run in runs if run.sampler == name} for name in samplers}
-    head = ["sampler", "seeds", *(f"@{point}" for point in points), "s/proposal", f"p vs {samplers[0]} @{n_trials}"]
+    head = ["sampler", "seeds", *(f"@{point}" for point in points), "s/proposal", f"p vs {samplers[0]} @{points[-1]}"]
     lines = [head]
     for name, own in by_sampler.items():
         p_value = _p_value(by_sampler[samplers[0]], own, points[-1])

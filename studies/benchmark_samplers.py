@@ -1,11 +1,14 @@
 """Samplers by name as a benchmark drives them: our proposers directly, Optuna's samplers through in-memory studies.
 
-Both look alike to the benchmark: `ask` answers with a candidate, `tell` says what its evaluation gave.
+Both look alike to the benchmark: `ask` answers with a candidate, `tell` says what its evaluation gave. Where there are
+past tasks, "NAME+enq" is any sampler that is first handed the best candidate of each of them, the baseline that a
+transfer method has to beat, "wscmaes" Optuna's warm-started CMA-ES (Nomura et al. 2021), and "transfer" ours.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import warnings
+from collections.abc import Callable, Iterable, Mapping
 from importlib import import_module
 from typing import Any, Final, Protocol, cast
 
@@ -17,9 +20,13 @@ from automl.observations import Candidate, Observations
 from automl.parameters import Categorical
 from automl.proposers.base import Proposer
 from automl.spaces.base import Space
+from studies.distributions import to_distributions
 from studies.objective import suggest
 
-MakeProposer = Callable[[Space], Proposer]
+MakeProposer = Callable[..., Proposer]
+Sources = Mapping[str, Observations]
+"""Past evaluations by the name of their task, all in the space of the target."""
+
 MakeSampler = Callable[[int], optuna.samplers.BaseSampler]
 
 
@@ -48,6 +55,7 @@ class ProposerSearcher:
         self._proposer = proposer
         self._seed = seed
         self._asked = 0
+        self._expected: list[Candidate] = []
         self._pending: list[Candidate] = []
         self._told: list[Candidate] = []
         self._losses: list[float] = []
@@ -57,10 +65,17 @@ class ProposerSearcher:
         losses = np.array(self._losses, dtype=np.float64).reshape(-1, 1)
         return Observations(tuple(self._told), losses, pending=tuple(self._pending))
 
+    def expect(self, candidate: Candidate) -> None:
+        """Makes `ask` answer with that candidate next."""
+        self._expected.append(candidate)
+
     def ask(self) -> Candidate:
         generator = np.random.default_rng([self._seed, self._asked])
-        candidate = self._proposer.propose(self._observations, 1, generator)[0].candidate
         self._asked += 1
+        if self._expected:
+            candidate = self._expected.pop(0)
+        else:
+            candidate = self._proposer.propose(self._observations, 1, generator)[0].candidate
         self._pending.append(candidate)
         return candidate
 
@@ -87,6 +102,10 @@ class OptunaSearcher:
         self._space = space
         self._pending: list[tuple[Candidate, optuna.Trial]] = []
 
+    def expect(self, candidate: Candidate) -> None:
+        """Makes `ask` answer with that candidate next."""
+        self._study.enqueue_trial(self._space.encode(candidate))
+
     def ask(self) -> Candidate:
         trial = self._study.ask()
         self._pending.append((suggest(trial, self._space), trial))
@@ -100,6 +119,30 @@ class OptunaSearcher:
         return None
 
 
+class HeadStart:
+    """Asks for given candidates first, each once, and for a sampler's own from then on.
+
+    Args:
+        searcher: What is asked afterwards; it is told of all.
+        candidates: What comes first.
+    """
+
+    def __init__(self, searcher: ProposerSearcher | OptunaSearcher, candidates: Iterable[Candidate]) -> None:
+        self._searcher = searcher
+        self._first = list(dict.fromkeys(candidates))
+
+    def ask(self) -> Candidate:
+        if self._first:
+            self._searcher.expect(self._first.pop(0))
+        return self._searcher.ask()
+
+    def tell(self, candidate: Candidate, loss: float) -> None:
+        self._searcher.tell(candidate, loss)
+
+    def incumbent(self) -> Candidate | None:
+        return self._searcher.incumbent()
+
+
 def _evolution(space: Space) -> Proposer:
     """Population 30, sample 10, as naszilla has it for tables: 150 trials leave no room for the paper's 100 and 25."""
     from automl.proposers.evolution import EvolutionProposer
@@ -109,7 +152,7 @@ def _evolution(space: Space) -> Proposer:
 
 def _proposer(module: str, name: str) -> MakeProposer:
     """Makes the proposer of that name with its default settings; its module is imported when it is wanted."""
-    return lambda space: cast(Proposer, getattr(import_module(f"automl.proposers.{module}"), name)(space))
+    return lambda *args: cast(Proposer, getattr(import_module(f"automl.proposers.{module}"), name)(*args))
 
 
 _PROPOSERS: Final[Mapping[str, MakeProposer]] = {
@@ -127,45 +170,91 @@ _OPTUNA: Final[Mapping[str, MakeSampler]] = {
     "cmaes": lambda seed: optuna.samplers.CmaEsSampler(seed=seed, warn_independent_sampling=False),
 }
 
+_WITH_SOURCES: Final[Mapping[str, MakeProposer]] = {"transfer": _proposer("transfer", "TransferProposer")}
+_ENQUEUED: Final = "+enq"
+_WARM_CMAES: Final = "wscmaes"
+
 SAMPLERS: Final = (*_PROPOSERS, *_OPTUNA)
 """Names of the samplers; any other proposer is named by its import path, "package.module:callable"."""
 
+TRANSFER_SAMPLERS: Final = (*_WITH_SOURCES, _WARM_CMAES)
+"""Names of the samplers that need past tasks; with these, "NAME+enq" is known too for every name of `SAMPLERS`."""
 
-def check_sampler(name: str, space: Space) -> None:
+
+def needs_sources(name: str) -> bool:
+    """Whether a sampler learns from past tasks where there are any; one named by its import path is taken to."""
+    return name.endswith(_ENQUEUED) or name in TRANSFER_SAMPLERS or ":" in name
+
+
+def check_sampler(name: str, space: Space, *, has_sources: bool = False) -> None:
     """Refuses a sampler that nobody knows, or that cannot search the space.
 
     Raises:
-        InputError: If the name is unknown, or CMA-ES is to search a space without numbers.
+        InputError: If the name is unknown, needs past tasks where there are none, or is CMA-ES in a space without
+            numbers.
     """
-    if ":" in name:
-        _imported(name)
-    elif name not in SAMPLERS:
+    base = name.removesuffix(_ENQUEUED)
+    if needs_sources(name) and ":" not in base and not has_sources:
+        raise InputError(f"got the sampler {name!r}, which learns from past tasks; add --transfer.")
+    if ":" in base:
+        _imported(base)
+    elif base not in SAMPLERS and name not in TRANSFER_SAMPLERS:
+        known = (*SAMPLERS, *TRANSFER_SAMPLERS)
         raise InputError(
-            f"got the sampler {name!r}, expected one of {', '.join(SAMPLERS)}, or the import path of a proposer as "
-            f"'package.module:callable'; did you mean {nearest(name, SAMPLERS, 1)}?"
+            f"got the sampler {name!r}, expected one of {', '.join(known)}, or the import path of a proposer as "
+            f"'package.module:callable'; did you mean {nearest(base, known, 1)}?"
         )
-    elif name == "cmaes" and all(isinstance(parameter, Categorical) for parameter in space.parameters.values()):
+    elif "cmaes" in base and all(isinstance(parameter, Categorical) for parameter in space.parameters.values()):
         raise InputError(
-            "got the sampler 'cmaes' for a table whose parameters are all categories, expected numbers or ordered "
+            f"got the sampler {name!r} for a table whose parameters are all categories, expected numbers or ordered "
             "columns; choose another sampler such as 'tpe'."
         )
 
 
-def make_searcher(name: str, space: Space, seed: int) -> Searcher:
+def make_searcher(name: str, space: Space, seed: int, sources: Sources | None = None) -> Searcher:
     """A search by the sampler of that name.
 
     Args:
-        name: One of `SAMPLERS`, or the import path of a callable that takes a space and returns a proposer.
+        name: One of `SAMPLERS` or `TRANSFER_SAMPLERS`, or the import path of a callable that takes a space and, where
+            there are past tasks, those too, and returns a proposer.
         space: What is searched.
         seed: Seed of all its randomness.
+        sources: Past tasks.
 
     Raises:
         InputError: If there is no such sampler.
     """
+    base = name.removesuffix(_ENQUEUED)
+    if base != name:
+        best = [task.candidates[int(task.values[:, 0].argmin())] for task in (sources or {}).values()]
+        return HeadStart(_searcher(base, space, seed, {}), best)
+    return _searcher(name, space, seed, sources or {})
+
+
+def _searcher(name: str, space: Space, seed: int, sources: Sources) -> ProposerSearcher | OptunaSearcher:
+    if name == _WARM_CMAES:
+        return OptunaSearcher(_warm_cmaes(space, seed, sources), space)
     if name in _OPTUNA:
         return OptunaSearcher(_OPTUNA[name](seed), space)
-    make = _PROPOSERS[name] if name in _PROPOSERS else _imported(name)
-    return ProposerSearcher(make(space), seed)
+    if name in _PROPOSERS:
+        return ProposerSearcher(_PROPOSERS[name](space), seed)
+    make = _WITH_SOURCES[name] if name in _WITH_SOURCES else _imported(name)
+    return ProposerSearcher(make(space, sources) if sources else make(space), seed)
+
+
+def _warm_cmaes(space: Space, seed: int, sources: Sources) -> optuna.samplers.BaseSampler:
+    """CMA-ES that starts from the promising region of all past evaluations together, ranked task by task."""
+    from scipy.stats import rankdata
+
+    distributions = to_distributions(space.parameters)
+    trials = [
+        optuna.trial.create_trial(params=space.encode(candidate), distributions=distributions, value=float(rank))
+        for task in sources.values()
+        for candidate, rank in zip(task.candidates, rankdata(task.values[:, 0]) / len(task), strict=True)
+    ]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)  # source_trials, since Optuna 2.6
+        return optuna.samplers.CmaEsSampler(seed=seed, warn_independent_sampling=False, source_trials=trials)
 
 
 def _imported(path: str) -> MakeProposer:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 from pathlib import Path
-from typing import Final, Literal
+from typing import Final, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,6 +38,45 @@ DATA_SETS: Final[Mapping[str, tuple[str, ...]]] = {
     "hpolib": ("naval_propulsion", "parkinsons_telemonitoring", "protein_structure", "slice_localization"),
 }
 """Data sets of each family of tables, by the family's name."""
+
+
+class BenchmarkTask(Protocol):
+    """What a benchmark asks of a task; `Table` says what each member means."""
+
+    @property
+    def name(self) -> str:
+        """Family and data set."""
+
+    @property
+    def space(self) -> Space:
+        """The candidates."""
+
+    @property
+    def unit(self) -> str:
+        """What a regret of 1 is."""
+
+    @property
+    def noisy(self) -> bool:
+        """Whether evaluations are noisy."""
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What the user should be told."""
+
+    def evaluate(self, candidate: Candidate, generator: np.random.Generator) -> float:
+        """One evaluation."""
+
+    def mean(self, candidate: Candidate) -> float:
+        """The noise-free value."""
+
+    def test_value(self, candidate: Candidate) -> float | None:
+        """The value on test data, if known."""
+
+    def regret(self, value: float) -> float:
+        """How much worse than the best a noise-free value is."""
+
+    def loss(self, value: float) -> float:
+        """The value as a loss."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -18,7 +18,7 @@ from studies.benchmark_plots import curves, write_plot
 from studies.benchmark_samplers import ProposerSearcher, make_searcher
 from studies.regret import incumbents
 from studies.samplers import ProposerSampler
-from studies.tables import Table
+from studies.tables import BenchmarkTask
 
 LOG = "x,y,error\n" + "\n".join(f"{x},{y},{(x - 2) ** 2 + (y - 3) ** 2 + 0.5}" for x in range(5) for y in range(6))
 PATIENT = "tests.studies.test_benchmark:Patient"
@@ -44,16 +44,16 @@ def source(tmp_path: Path) -> TableSource:
 
 
 @pytest.fixture
-def table(source: TableSource) -> Table:
+def table(source: TableSource) -> BenchmarkTask:
     return source.load()
 
 
 def plan(sampler: str, *, seed: int = 0, n_trials: int = 12, pending: int = 1) -> Plan:
-    return Plan("log.csv", sampler, seed, n_trials, pending, False)
+    return Plan(task="log.csv", sampler=sampler, seed=seed, n_trials=n_trials, pending=pending, noisy=False)
 
 
 @pytest.mark.parametrize("sampler", ["uniform", "evolution", "local-search", "random", "tpe", "nsgaii", "cmaes"])
-def test_a_run_reports_the_incumbent_after_every_trial(table: Table, sampler: str) -> None:
+def test_a_run_reports_the_incumbent_after_every_trial(table: BenchmarkTask, sampler: str) -> None:
     found = run(plan(sampler), table)
     assert len(found.observed) == len(found.value) == len(found.regret) == len(found.seconds) == 12
     assert list(found.value) == [min(found.observed[: t + 1]) for t in range(12)]
@@ -61,12 +61,12 @@ def test_a_run_reports_the_incumbent_after_every_trial(table: Table, sampler: st
     assert incumbents(found.observed)[-1] == found.observed.index(found.value[-1])
 
 
-def test_runs_of_a_seed_are_equal_and_those_of_another_differ(table: Table) -> None:
+def test_runs_of_a_seed_are_equal_and_those_of_another_differ(table: BenchmarkTask) -> None:
     first, again, other = (run(plan("uniform", seed=seed), table) for seed in (0, 0, 1))
     assert first.observed == again.observed != other.observed
 
 
-def test_a_proposer_proposes_what_its_sampler_does_in_a_study(table: Table) -> None:
+def test_a_proposer_proposes_what_its_sampler_does_in_a_study(table: BenchmarkTask) -> None:
     sampler = ProposerSampler(UniformProposer(table.space), seed=3)
     study = optuna.create_study(sampler=sampler)
     searcher = make_searcher("uniform", table.space, 3)
@@ -79,19 +79,19 @@ def test_a_proposer_proposes_what_its_sampler_does_in_a_study(table: Table) -> N
         study.tell(trial, 1.0)
 
 
-def test_pending_evaluations_are_known_to_the_proposer_and_all_are_finished(table: Table) -> None:
+def test_pending_evaluations_are_known_to_the_proposer_and_all_are_finished(table: BenchmarkTask) -> None:
     found = run(plan(PATIENT, pending=3), table)
     assert len(found.observed) == 12
     assert len(set(found.observed)) > 3
 
 
-def test_what_the_model_thinks_best_is_reported_beside_the_incumbent(table: Table) -> None:
+def test_what_the_model_thinks_best_is_reported_beside_the_incumbent(table: BenchmarkTask) -> None:
     found = run(plan(PATIENT), table)
     assert set(found.model_regret) == {found.regret[0]}
     assert run(plan("tpe"), table).model_regret == ()
 
 
-def test_repeated_candidates_are_told_in_the_order_in_which_they_were_asked_for(table: Table) -> None:
+def test_repeated_candidates_are_told_in_the_order_in_which_they_were_asked_for(table: BenchmarkTask) -> None:
     searcher = make_searcher("random", table.space, 0)
     asked = [searcher.ask() for _ in range(40)]  # of 30 rows: some come twice
     for candidate in asked:
@@ -209,11 +209,11 @@ def test_bad_arguments_are_refused_in_a_sentence(arguments: dict[str, object], m
         benchmark(**arguments)  # type: ignore[arg-type]  # wrong arguments are the test
 
 
-def test_writing_runs_leaves_no_draft_behind(tmp_path: Path, table: Table) -> None:
+def test_writing_runs_leaves_no_draft_behind(tmp_path: Path, table: BenchmarkTask) -> None:
     write_runs(tmp_path / "runs.json", [run(plan("uniform", n_trials=2), table)])
     assert [path.name for path in tmp_path.glob("runs*")] == ["runs.json"]
 
 
-def test_a_proposer_without_an_opinion_has_no_incumbent(table: Table) -> None:
+def test_a_proposer_without_an_opinion_has_no_incumbent(table: BenchmarkTask) -> None:
     space: Space = table.space
     assert ProposerSearcher(UniformProposer(space), 0).incumbent() is None
