@@ -12,6 +12,7 @@ SPACE_CLASSES: Final[Mapping[str, tuple[str, str]]] = {
     "mlp": ("automl.spaces.mlp", "MLPSpace"),
     "cnn": ("automl.spaces.cnn", "CNNSpace"),
     "cell": ("automl.spaces.cell", "CellSpace"),
+    "flat": ("automl.spaces.flat", "FlatSpace"),
     "table": ("automl.spaces.table", "TableSpace"),
 }
 """Module and class of each space, by the `type` that its `to_dict` writes."""

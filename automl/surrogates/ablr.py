@@ -13,7 +13,7 @@ the sum of the tasks' negative log marginal likelihoods (eq. 4). Two things are 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
@@ -29,6 +29,7 @@ from automl.surrogates.bayesian_linear_head import (
     negative_log_likelihood,
     posterior,
 )
+from automl.surrogates.lbfgs import minimise
 
 _WIDTH = 50
 _LOG_PRECISION_BOUND = math.log(1e6)
@@ -63,12 +64,13 @@ class ABLRSettings:
 
 
 class ABLR:
-    """The fitted shared network, prior mean and typical precisions; `fit_ablr` makes one."""
+    """The fitted shared network, prior mean, heads of the tasks and typical precisions; `fit_ablr` makes one."""
 
-    def __init__(self, network: nn.Sequential, mean_weights: Tensor, log_alpha: float, log_beta: float) -> None:
+    def __init__(self, network: nn.Sequential, mean_weights: Tensor, heads: Tensor, log_precisions: Tensor) -> None:
         self._network = network
         self._mean_weights = mean_weights
-        self._log_precisions = torch.tensor([log_alpha, log_beta], dtype=torch.float64)
+        self._heads = heads  # [T, D]
+        self._log_precisions = log_precisions  # of the weights and of the noise, [2]
 
     def features(self, inputs: NDArray[np.float64]) -> Tensor:
         """phi(x) of `n x P` inputs, an `n x D` tensor."""
@@ -81,6 +83,10 @@ class ABLR:
         features = self.features(inputs)
         alpha = self._log_precisions[0].exp()
         return (features @ self._mean_weights).numpy(), (features.square().sum(-1) / alpha).numpy()
+
+    def task_means(self, inputs: NDArray[np.float64]) -> NDArray[np.float64]:
+        """What each of the T tasks that it was fitted to expects of `n x P` inputs, on the shared scale, `n x T`."""
+        return np.asarray((self.features(inputs) @ self._heads.mT).numpy(), dtype=np.float64)
 
     def adapt(self, inputs: NDArray[np.float64], values: NDArray[np.float64]) -> AdaptedTask:
         """The posterior of a task with `n >= 1` evaluations in the task's own units."""
@@ -154,9 +160,17 @@ def fit_ablr(tasks: Sequence[TaskData], *, seed: int, settings: ABLRSettings | N
         prior = settings.weight_decay * sum(parameter.square().sum() for parameter in network.parameters())
         return fit + prior + 0.5 * mean_weights.square().sum() + 0.5 * (log_precisions / 3.0).square().sum()
 
-    _minimise(loss, parameters, settings.max_iterations)
-    typical = _bounded(log_precisions.detach()).median(0).values
-    return ABLR(network, mean_weights.detach(), float(typical[0]), float(typical[1]))
+    minimise(loss, parameters, settings.max_iterations)
+    with torch.no_grad():
+        precisions = _bounded(log_precisions)
+        shared = mean_weights.detach()
+        posteriors = [
+            posterior(features[:n], targets[:n], shared, alpha, beta).mean
+            for features, targets, n, (alpha, beta) in zip(
+                network(rows), scores, n_rows.int().tolist(), precisions.exp(), strict=True
+            )
+        ]
+        return ABLR(network, shared, torch.stack(posteriors), precisions.median(0).values)
 
 
 def _feature_network(n_inputs: int, width: int, seed: int) -> nn.Sequential:
@@ -187,21 +201,6 @@ def _bounded(log_precisions: Tensor) -> Tensor:
     return log_precisions.clamp(-_LOG_PRECISION_BOUND, _LOG_PRECISION_BOUND)
 
 
-def _minimise(loss: Callable[[], Tensor], parameters: list[nn.Parameter], max_iterations: int) -> None:
-    """L-BFGS with strong Wolfe line search, as the paper fits its network."""
-    optimizer = torch.optim.LBFGS(
-        parameters, max_iter=max_iterations, history_size=20, line_search_fn="strong_wolfe", tolerance_change=1e-7
-    )
-
-    def closure() -> Tensor:
-        optimizer.zero_grad()
-        value = loss()
-        value.backward()
-        return value
-
-    optimizer.step(closure)
-
-
 def _fit_tie(features: Tensor, targets: Tensor, mean_weights: Tensor, log_precisions: Tensor) -> Tie:
     """Fits mu, sigma, alpha and beta of a new task by maximum a posteriori.
 
@@ -227,6 +226,6 @@ def _fit_tie(features: Tensor, targets: Tensor, mean_weights: Tensor, log_precis
         fit = negative_log_likelihood(features, standardised, mean_weights, now.alpha, now.beta, n_rows)
         return fit + n_rows * now.sigma.log() + 0.5 * (free / torch.tensor([1.0, 0.7, 1.0, 1.0])).square().sum()
 
-    _minimise(loss, [free], 40)
+    minimise(loss, [free], 40)
     with torch.no_grad():
         return tie()

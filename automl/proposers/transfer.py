@@ -1,0 +1,340 @@
+"""TransferProposer: starts a new task from what past ones know, and stops believing them where they mislead.
+
+Before the first value the candidate that past tasks think best is proposed; then the one of most expected improvement
+under `automl.surrogates.transfer_gp`, among all candidates of a listed space, else among random ones, edits of the best
+known and the sources' own best. From the fifth value on the guard (`automl.transfer_guard`) draws who proposes: that
+model, or the plain proposer that knows no other task. Past a few times the sources' own budgets it is the plain one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from automl.acquisition import acquisition_values
+from automl.observations import Candidate, Observations
+from automl.portfolio import greedy_portfolio
+from automl.proposers.base import Proposal, Proposer
+from automl.proposers.nasbot import NASBOTProposer
+from automl.proposers.pool import check_request
+from automl.proposers.transfer_knowledge import Knowledge, SourceSettings, learn, usable
+from automl.proposers.transfer_pool import Listing, PoolSettings, best_observed, sampled_best, sources_best
+from automl.spaces.base import Space
+from automl.surrogates.gaussian_pool import GaussianPool
+from automl.surrogates.transfer_gp import Inputs, TransferGP, fit_transfer_gp
+from automl.surrogates.transfer_prior import TransferPriorSettings
+from automl.transfer_features import SourceTask, thinned_rows
+from automl.transfer_guard import CHECKPOINTS, CLEARLY, contradicting, prior_log_odds, reached, transfer_weight
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class TransferSettings:
+    """How sources are used.
+
+    Args:
+        sources: Which of them, and how much of each.
+        prior: How they make a prior.
+        pool: Where the next candidate is looked for.
+        guard: Whether past tasks must prove themselves on the target's own trials.
+        least_foresight: Correlation with which sources must foretell one another to have the first word.
+        trusted_base: Weight of the plain proposer from which on it is asked without a draw.
+        budgets: The plain proposer alone goes on after that many times the sources' median number of evaluations.
+        fitted_at_most: Target evaluations that the model is conditioned on.
+        seed: Seed of the networks' initial weights.
+    """
+
+    sources: SourceSettings = field(default_factory=SourceSettings)
+    prior: TransferPriorSettings = field(default_factory=TransferPriorSettings)
+    pool: PoolSettings = field(default_factory=PoolSettings)
+    guard: bool = True
+    least_foresight: float = 0.1
+    trusted_base: float = 0.9
+    budgets: float = 3.0
+    fitted_at_most: int = 300
+    seed: int = 0
+
+
+@dataclass(frozen=True, eq=False)
+class Decision:
+    """Who proposes, and why.
+
+    Args:
+        model: "transfer" or "base".
+        weight: Probability with which past tasks were to be believed.
+        reason: What decided, in words.
+        knowledge: What past tasks know; None where they are not asked.
+        dropped: Names of sources that were left out because they contradict the target.
+        fitted: The model of the target's values; None before the first.
+    """
+
+    model: Literal["transfer", "base"]
+    weight: float
+    reason: str
+    knowledge: Knowledge | None = None
+    dropped: tuple[str, ...] = ()
+    fitted: TransferGP | None = None
+
+    @property
+    def notes(self) -> dict[str, Any]:
+        """The decision as JSON-ready facts."""
+        used = () if self.knowledge is None else self.knowledge.names
+        return {
+            "model": self.model,
+            "weight": round(self.weight, 4),
+            "reason": self.reason,
+            "sources": list(used),
+            "dropped": list(self.dropped),
+        }
+
+
+@dataclass(frozen=True, eq=False)
+class TransferProposer:
+    """Proposes by past tasks for as long as they help, and by a plain proposer else.
+
+    Args:
+        space: The space to search.
+        sources: Finished evaluations of past tasks, of this or other spaces; or observations by the task's name.
+        base: The plain proposer, of the same space; NASBOT by default.
+        settings: How sources are used.
+    """
+
+    space: Space
+    sources: Sequence[SourceTask] | Mapping[str, Observations]
+    base: Proposer | None = None
+    settings: TransferSettings = field(default_factory=TransferSettings)
+    _learnt: dict[tuple[str, ...], Knowledge] = field(default_factory=dict, repr=False)
+    _listed: dict[tuple[str, ...], Inputs] = field(default_factory=dict, repr=False)
+
+    def __post_init__(self) -> None:
+        if isinstance(self.sources, Mapping):
+            tasks = [SourceTask(name, task.candidates, task.values[:, 0]) for name, task in self.sources.items()]
+            object.__setattr__(self, "sources", tasks)
+
+    @cached_property
+    def plain(self) -> Proposer:
+        """The plain proposer."""
+        # By the time it is asked the sources have had their say: it needs few random trials of its own.
+        return self.base or NASBOTProposer(self.space, n_startup=CHECKPOINTS[0])
+
+    @property
+    def _source_tasks(self) -> Sequence[SourceTask]:
+        assert not isinstance(self.sources, Mapping), "converted when the proposer was made"
+        return self.sources
+
+    def propose(self, observations: Observations, n: int, generator: np.random.Generator) -> list[Proposal]:
+        """The next `n` candidates, see `automl.proposers.base.Proposer`.
+
+        Raises:
+            ValueError: If `n` is below 1 or the observations have several objectives.
+        """
+        check_request(observations, n)
+        decision = self.decide(observations, generator)
+        if decision.model == "transfer":
+            return self.transferred(decision, observations, n, generator)
+        proposals = self.plain.propose(observations, n, generator)
+        return [Proposal(p.candidate, {**p.notes, "transfer": decision.notes}) for p in proposals]
+
+    def incumbent(self, observations: Observations) -> Candidate | None:
+        """The candidate that the plain proposer thinks best; None where it has no opinion."""
+        opinion = getattr(self.plain, "incumbent", None)
+        found: Candidate | None = opinion(observations) if callable(opinion) else None
+        return found
+
+    @cached_property
+    def _usable(self) -> tuple[list[SourceTask], dict[str, str]]:
+        return usable(self.space, self._source_tasks, self.settings.sources)
+
+    @property
+    def refused(self) -> dict[str, str]:
+        """Names of the sources that cannot inform the space, each with the reason."""
+        return self._usable[1]
+
+    # --- who proposes -----------------------------------------------------------------------------------------------
+
+    def decide(self, observations: Observations, generator: np.random.Generator) -> Decision:
+        """Who proposes next. Draws from the generator only where both have a chance."""
+        sources = self._usable[0]
+        if not sources:
+            return Decision("base", 0.0, "no usable source")
+        budget = self.settings.budgets * float(np.median([len(source) for source in self._source_tasks]))
+        if len(observations) > budget:
+            return Decision("base", 0.0, "the sources' budgets are behind")
+        knowledge, dropped = self._kept(observations)
+        if not len(observations):
+            return self._first_word(knowledge)
+        fitted = self._fit(knowledge, observations)
+        if len(observations) < CHECKPOINTS[0] or not self.settings.guard:
+            return self._first_word(knowledge, fitted)
+        inputs, values = self._observed(knowledge, observations)
+        plain = fit_transfer_gp(inputs.plain(), values, knowledge.features.groups, self.settings.prior.gp)
+        prior = prior_log_odds(knowledge.prior.foresight, len(observations))
+        weight = transfer_weight(fitted.leave_one_out_log_density, plain.leave_one_out_log_density, prior)
+        if weight <= 1.0 - self.settings.trusted_base:
+            return Decision("base", weight, "the sources do not foretell the trials", knowledge, dropped)
+        if weight < self.settings.trusted_base and generator.random() >= weight:
+            return Decision("base", weight, "drawn", knowledge, dropped)
+        return Decision("transfer", weight, "the sources foretell the trials", knowledge, dropped, fitted)
+
+    def _first_word(self, knowledge: Knowledge, fitted: TransferGP | None = None) -> Decision:
+        if self.settings.guard and knowledge.prior.foresight < self.settings.least_foresight:
+            return Decision("base", 0.0, "the sources do not foretell one another", knowledge)
+        return Decision("transfer", 1.0, "too few trials to judge the sources", knowledge, (), fitted)
+
+    def _kept(self, observations: Observations) -> tuple[Knowledge, tuple[str, ...]]:
+        """What is known of the sources that passed every test that the target's trials have been enough for."""
+        knowledge = self._learn(self._usable[0])
+        dropped: list[str] = []
+        for checkpoint in reached(len(observations)) if self.settings.guard else ():
+            first = Observations(observations.candidates[:checkpoint], observations.values[:checkpoint])
+            knowledge, gone = self._tested(knowledge, first)
+            dropped += gone
+        return knowledge, tuple(dropped)
+
+    def _tested(self, knowledge: Knowledge, observations: Observations) -> tuple[Knowledge, list[str]]:
+        """The knowledge without the sources that contradict the values, where that foretells them clearly better."""
+        inputs, values = self._observed(knowledge, observations)
+        against = contradicting(knowledge.prior.task_means(inputs.features), values)
+        rest = [source for t, source in enumerate(knowledge.sources) if t not in against]
+        if not against or not rest:
+            return knowledge, []
+        without = self._learn(rest)
+        gain = self._fit(without, observations).leave_one_out_log_density.sum()
+        gain -= self._fit(knowledge, observations).leave_one_out_log_density.sum()
+        if gain <= CLEARLY:
+            return knowledge, []
+        return without, [knowledge.sources[t].name for t in against]
+
+    def _learn(self, sources: Sequence[SourceTask]) -> Knowledge:
+        key = tuple(source.name for source in sources)
+        if key not in self._learnt:
+            self._learnt[key] = learn(self.space, sources, self.settings.prior, self.settings.seed)
+        return self._learnt[key]
+
+    def _observed(self, knowledge: Knowledge, observations: Observations) -> tuple[Inputs, Floats]:
+        values = observations.values[:, 0]
+        if len(values) <= self.settings.fitted_at_most:
+            return knowledge.inputs(observations.candidates), values
+        rows = thinned_rows(values, self.settings.fitted_at_most)
+        return knowledge.inputs([observations.candidates[i] for i in rows]), values[rows]
+
+    def _fit(self, knowledge: Knowledge, observations: Observations) -> TransferGP:
+        inputs, values = self._observed(knowledge, observations)
+        return fit_transfer_gp(inputs, values, knowledge.features.groups, knowledge.prior.gp)
+
+    # --- what past tasks propose ------------------------------------------------------------------------------------
+
+    def transferred(
+        self, decision: Decision, observations: Observations, n: int, generator: np.random.Generator
+    ) -> list[Proposal]:
+        """The `n` candidates that past tasks propose, given a decision for them.
+
+        Raises:
+            ValueError: If the decision is for the plain proposer.
+        """
+        if decision.knowledge is None:
+            raise ValueError("got a decision for the plain proposer, expected one for past tasks; ask the former.")
+        seen = set(observations.digests)
+        pending = list(observations.pending)
+        proposals: list[Proposal] = []
+        for _ in range(n):
+            candidate, value = self._most_wanted(decision, observations, pending, seen, generator)
+            notes: dict[str, Any] = {"origin": "transfer", "transfer": decision.notes}
+            notes |= {"acquisition_value": value} if np.isfinite(value) else {}
+            proposals.append(Proposal(candidate, notes))
+            pending.append(candidate)
+            seen.add(candidate.digest)
+        return proposals
+
+    def _most_wanted(
+        self,
+        decision: Decision,
+        observations: Observations,
+        pending: Sequence[Candidate],
+        seen: set[str],
+        generator: np.random.Generator,
+    ) -> tuple[Candidate, float]:
+        assert decision.knowledge is not None, "checked by the caller"
+        wanted = _Wanted(decision.knowledge, decision.fitted, observations, pending, generator)
+        if self._listing is not None:
+            free = self._listing.open(seen)
+            if free.any():
+                values = np.where(free, wanted.of(self._listed_inputs(decision.knowledge)), -np.inf)
+                place = int(values.argmax())
+                return self._listing.candidates[place], float(values[place])
+        known = best_observed(observations, 5) + sources_best(self.space, decision.knowledge.sources, generator)
+        return sampled_best(self.space, known, seen, wanted, generator, self.settings.pool)
+
+    @cached_property
+    def _listing(self) -> Listing | None:
+        candidates = self.space.candidates
+        is_listed = candidates is not None and len(candidates) <= self.settings.pool.listed_at_most
+        return Listing(candidates or ()) if is_listed else None
+
+    def _listed_inputs(self, knowledge: Knowledge) -> Inputs:
+        if knowledge.names not in self._listed:
+            assert self._listing is not None, "asked for listed spaces alone"
+            self._listed[knowledge.names] = knowledge.inputs(self._listing.candidates)
+        return self._listed[knowledge.names]
+
+
+class _Wanted:
+    """How much candidates are wanted: by expected improvement, or before the first value by what is foreseen.
+
+    Where others are pending and nothing has a value, candidates are wanted that do well on tasks on which those do not.
+    """
+
+    def __init__(
+        self,
+        knowledge: Knowledge,
+        fitted: TransferGP | None,
+        observations: Observations,
+        pending: Sequence[Candidate],
+        generator: np.random.Generator,
+    ) -> None:
+        self._knowledge = knowledge
+        self._n_observed = len(observations)
+        self._generator = generator
+        self._pending = knowledge.inputs(pending) if pending else None
+        self._fitted = fitted if fitted is None or self._pending is None else fitted.hallucinated(self._pending)
+        if fitted is not None:
+            self._incumbent = float(fitted.predict(knowledge.inputs(observations.candidates))[0].min())
+
+    def __call__(self, candidates: Sequence[Candidate]) -> Floats:
+        return self.of(self._knowledge.inputs(candidates))
+
+    def of(self, inputs: Inputs) -> Floats:
+        """The values of candidates given as inputs, larger is more wanted."""
+        if self._fitted is not None:
+            return self._expected_improvement(inputs)
+        if self._pending is None:
+            return -inputs.mean
+        return self._complement(inputs)
+
+    def _expected_improvement(self, inputs: Inputs) -> Floats:
+        assert self._fitted is not None, "asked after the first value alone"
+        mean, variance = (torch.from_numpy(part) for part in self._fitted.predict(inputs))
+        pool = GaussianPool(mean, variance, _no_covariance, 0.0)
+        values = acquisition_values("log-ei", pool, self._incumbent, self._n_observed, self._generator)
+        return np.asarray(values.numpy(), dtype=np.float64)
+
+    def _complement(self, inputs: Inputs) -> Floats:
+        """Places in the greedy portfolio that goes on from the pending candidates."""
+        assert self._pending is not None, "asked with pending candidates alone"
+        both = self._pending.followed_by(inputs)
+        tried = range(len(self._pending))
+        first = greedy_portfolio(self._knowledge.prior.task_means(both.features).T, 1, tried)
+        values = -inputs.mean
+        values[[place - len(tried) for place in first]] = np.inf
+        return values
+
+
+def _no_covariance(rows: torch.Tensor, columns: torch.Tensor) -> torch.Tensor:
+    raise NotImplementedError("candidates are asked about one by one")
