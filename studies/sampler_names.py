@@ -8,6 +8,7 @@ import numpy as np
 import optuna
 from optuna.pruners import BasePruner
 from optuna.samplers import BaseSampler
+from optuna.trial import FrozenTrial
 
 from automl.errors import InputError, nearest
 from automl.spaces.base import Space
@@ -26,11 +27,34 @@ _OPTUNAS: Mapping[str, Callable[[int], BaseSampler]] = {
     "cmaes": lambda seed: optuna.samplers.CmaEsSampler(seed=seed, warn_independent_sampling=False),
     "nsgaii": lambda seed: optuna.samplers.NSGAIISampler(seed=seed),
 }
-# A training that is stopped tells less of its candidate, so only what is plainly bad is stopped by default: the worst
-# quarter, and not before a network has left its initial weights behind.
+
+
+class PeriodicPruner(BasePruner):
+    """Asks another pruner at some epochs only: each question reads all trials, which takes as long as a short epoch.
+
+    Args:
+        pruner: Whom to ask.
+        start: First epoch at which it is asked: by then a network has left its initial weights behind.
+        interval: Epochs between two questions.
+    """
+
+    def __init__(self, pruner: BasePruner, start: int = 10, interval: int = 5) -> None:
+        self._pruner = pruner
+        self._start = start
+        self._interval = interval
+
+    def prune(self, study: optuna.Study, trial: FrozenTrial) -> bool:
+        """Whether the trial is to stop after its last epoch; see `optuna.pruners.BasePruner`."""
+        epoch = trial.last_step
+        if epoch is None or epoch < self._start or (epoch - self._start) % self._interval:
+            return False
+        return self._pruner.prune(study, trial)
+
+
+# A training that is stopped tells less of its candidate, so by default only the worst quarter is stopped.
 _PRUNERS: Mapping[str, Callable[[], BasePruner]] = {
-    "quartile": lambda: optuna.pruners.PercentilePruner(75.0, n_startup_trials=8, n_warmup_steps=10, interval_steps=5),
-    "median": lambda: optuna.pruners.MedianPruner(n_startup_trials=8, n_warmup_steps=10, interval_steps=5),
+    "quartile": lambda: PeriodicPruner(optuna.pruners.PercentilePruner(75.0, n_startup_trials=8)),
+    "median": lambda: PeriodicPruner(optuna.pruners.MedianPruner(n_startup_trials=8)),
     "none": optuna.pruners.NopPruner,
 }
 

@@ -263,6 +263,16 @@ class LocalSearchSampler(ProposerSampler):
 
     Raises:
         ValueError: If `n_startup_trials` is below 1.
+
+    Examples:
+        >>> import optuna
+        >>> from automl.spaces.mlp import MLPSpace
+        >>> from studies.objective import suggest
+        >>> space = MLPSpace(max_layers=3)
+        >>> study = optuna.create_study(sampler=LocalSearchSampler(space, seed=0, n_startup_trials=2))
+        >>> study.optimize(lambda trial: suggest(trial, space).architecture.depth, n_trials=4)
+        >>> len({space.decode(trial.params) for trial in study.trials})
+        4
     """
 
     def __init__(

@@ -80,6 +80,14 @@ def create_study(
     Raises:
         InputError: If a name is unknown, the storage cannot be opened, or a study of that name exists (with
             `load_if_exists`: one that is defined otherwise).
+
+    Examples:
+        >>> from automl.task import load_task
+        >>> short = TrainerSettings(max_epochs=2)
+        >>> study = create_study("iris", task=load_task("iris"), sampler="random", storage=None, settings=short)
+        >>> study.optimize(n_trials=2, show_progress=False)
+        >>> study.n_finished, study.best_value == min(trial.value for trial in study.trials)
+        (2, True)
     """
     sampler_name = sampler if isinstance(sampler, str) else None
     pruner_name = pruner if isinstance(pruner, str) else None
