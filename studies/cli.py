@@ -1,8 +1,8 @@
-"""The `automl` command: reads arguments, hands them to `studies.commands`, and turns errors into sentences.
+"""The `automl` command: reads arguments, hands them to the modules that do the work, and turns errors into sentences.
 
-Everything heavy (torch, Optuna, pandas) is imported by `studies.commands`, when a command runs: `automl --help`
-answers at once. Exit status 0 means done, 2 bad input (one line on standard error, nothing written), 130 interrupted,
-1 a fault of the program.
+Everything heavy (torch, Optuna, pandas) is imported when a command runs, so `automl --help` answers at once. Exit
+status 0 means done, 2 bad input (one line on standard error, nothing written), 130 interrupted, 1 a fault of the
+program.
 """
 
 from __future__ import annotations
@@ -88,27 +88,24 @@ def run(
     as_json: Json = False,
 ) -> None:
     """Search the best network for a task, and save it."""
-    from studies import commands
+    from studies.search import Search
+    from studies.search import run as run_search
 
-    commands.run(
-        task,
+    search = Search(
+        task=task,
         target=target,
         kind=kind,
         ignore=tuple(ignore or ()),
         metric=metric,
         space=space,
         sampler=sampler,
-        trials=trials,
-        timeout=timeout,
         epochs=epochs,
         seed=seed,
-        workers=workers,
         storage=storage,
         study=study,
         transfer_from=tuple(transfer_from or ()),
-        model=model,
-        as_json=as_json,
     )
+    run_search(search, trials=trials, timeout=timeout, workers=workers, model=model, as_json=as_json)
 
 
 @app.command()
@@ -123,9 +120,9 @@ def worker(
     ] = None,
 ) -> None:
     """Join studies that run elsewhere and run trials for them."""
-    from studies import commands
+    from studies.search import work
 
-    commands.work(storage, study=study, trials=trials, timeout=timeout)
+    work(storage, study=study, trials=trials, timeout=timeout)
 
 
 @app.command("studies")
@@ -189,9 +186,9 @@ def predict(
     proba: Annotated[bool, typer.Option("--proba", help="Probabilities of the classes instead of labels.")] = False,
 ) -> None:
     """Predict the rows of a file with a saved model."""
-    from studies import commands
+    from studies import prediction
 
-    commands.predict(model, data, output=output, proba=proba)
+    prediction.predict(model, data, output=output, proba=proba)
 
 
 @app.command()

@@ -1,274 +1,16 @@
-"""What the commands of `automl` do, once their arguments are read; `studies.cli` imports this when it is needed."""
+"""What `automl export`, `automl report` and `automl dashboard` do, once their arguments are read."""
 
 from __future__ import annotations
 
-import csv
-import os
-import secrets
 import sys
-import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, TextIO, cast
 
-import optuna
-from numpy.typing import NDArray
-from optuna.trial import TrialState
-
-from automl.errors import InputError, nearest
-from automl.model import Model
-from automl.preprocessing import Kind
-from automl.spaces.base import Space
-from automl.spaces.cnn import CNNSpace
-from automl.spaces.mlp import MLPSpace
-from automl.task import Task, load_task
-from automl.trainer import TrainerSettings
-from studies.attributes import BUDGET, DEFINITION, TrialFacts
-from studies.console import (
-    Best,
-    number_text,
-    print_json,
-    progress,
-    without_passwords,
-)
-from studies.listings import best_trial, summary
+from studies.console import number_text, without_passwords
+from studies.listings import best_trial
+from studies.output_files import written_whole
 from studies.report import report_html
-from studies.sampler_names import check_names
-from studies.storage import DEFAULT_STORAGE, check_exists, open_storage, sqlite_path
-from studies.study import Study, create_study, load_study
-
-_SPACES: dict[str, type[Space]] = {"mlp": MLPSpace, "cnn": CNNSpace}
-_MODEL_FILE = "model.json"
-
-
-# --- automl run -----------------------------------------------------------------------------------------------------
-
-
-def run(
-    task: str,
-    *,
-    target: str | None,
-    kind: str | None,
-    ignore: Sequence[str],
-    metric: str | None,
-    space: str,
-    sampler: str,
-    trials: int,
-    timeout: float | None,
-    epochs: int | None,
-    seed: int,
-    workers: int,
-    storage: str,
-    study: str | None,
-    transfer_from: Sequence[str],
-    model: Path | None,
-    as_json: bool,
-) -> None:
-    """Creates the study or goes on with it until it has `trials` trials, saves the best model and says what to do next.
-
-    Raises:
-        InputError: If an argument cannot be used; nothing has been written then.
-    """
-    searched = _space(space)
-    check_names(sampler, "median")
-    data = load_task(
-        task,
-        target,
-        kind=cast("Kind | None", kind),  # load_task checks it
-        metric=metric,
-        ignore=ignore,
-    )
-    _check_images(space, data)
-    _check_sources(transfer_from, storage)
-    name = study or f"{data.name}-{sampler}"
-    folder = model or Path(f"{name}.model")
-    _check_model_folder(folder)
-    with _no_empty_database(storage):
-        opened = create_study(
-            name,
-            task=data,
-            space=searched,
-            sampler=sampler,
-            storage=storage,
-            transfer_from=transfer_from,
-            seed=seed,
-            settings=None if epochs is None else TrainerSettings(max_epochs=epochs),
-            load_if_exists=True,
-        )
-    stream = sys.stderr if as_json else sys.stdout
-    _announce(opened, trials, stream)
-    _optimise(opened, trials, timeout, workers, stream)
-    _finish(opened, folder, storage, as_json, stream)
-
-
-def _space(name: str) -> Space:
-    if name not in _SPACES:
-        raise InputError(f"got the space {name!r}, expected one of {', '.join(_SPACES)}; choose one of these.")
-    return _SPACES[name]()
-
-
-def _check_images(space: str, task: Task) -> None:
-    if space == "cnn" and task.image_shape is None:
-        raise InputError(
-            f"got the space 'cnn' for task {task.name!r}, whose rows are no images; choose --space mlp for tables."
-        )
-
-
-def _check_sources(names: Sequence[str], storage: str) -> None:
-    """Refuses to learn from studies that are not there."""
-    if not names:
-        return
-    check_exists(storage)
-    known = _study_names(storage)
-    for name in names:
-        if name not in known:
-            raise InputError(
-                f"got --transfer-from {name}, which the storage lacks; it has {nearest(name, known) or 'no study'}: "
-                "choose one of these."
-            )
-
-
-def _check_model_folder(folder: Path) -> None:
-    """Refuses a place where the model could not be saved at the end."""
-    if folder.is_file() or (folder.is_dir() and any(folder.iterdir()) and not (folder / _MODEL_FILE).is_file()):
-        raise InputError(
-            f"got the model folder {str(folder)!r}, which exists and holds something else; choose another --model."
-        )
-
-
-@contextmanager
-def _no_empty_database(url: str) -> Iterator[None]:
-    """Removes the SQLite file that opening made, if the block fails before a study is in it."""
-    path = sqlite_path(url)
-    if path is None or path.exists():
-        yield
-        return
-    try:
-        yield
-    except BaseException:
-        for suffix in ("", "-wal", "-shm", "-journal"):
-            path.with_name(path.name + suffix).unlink(missing_ok=True)
-        raise
-
-
-def _announce(study: Study, trials: int, stream: TextIO) -> None:
-    task, done = study.task, study.n_finished
-    rows = f"{len(task.train)} rows to train on, {len(task.validation)} to validate on"
-    print(f"task {task.name}: {task.kind} by {task.metric}, {task.n_features} inputs, {rows}", file=stream)
-    for note in task.notes:
-        print(f"note: {note}", file=stream)
-    if done:
-        left = max(trials - done, 0)
-        print(f"study {study.name} goes on: {done} trials finished, {left} to go", file=stream)
-
-
-def _optimise(study: Study, trials: int, timeout: float | None, workers: int, stream: TextIO) -> None:
-    done = study.n_finished
-    best = Best(study.definition.direction == "maximize", study.trials)
-    try:
-        if done < trials:
-            with progress(study.definition.metric, trials, done, best, stream) as listener:
-                study.optimize(
-                    trials - done, timeout=timeout, n_workers=workers, callbacks=[listener], show_progress=False
-                )
-    except KeyboardInterrupt:
-        print(
-            f"automl: interrupted after {study.n_finished} of {trials} trials; nothing is lost: "
-            "run the same command again to go on.",
-            file=sys.stderr,
-        )
-        raise
-
-
-def _finish(study: Study, folder: Path, storage: str, as_json: bool, stream: TextIO) -> None:
-    trial = best_trial(study)
-    study.best_model().save(folder)
-    _publish_figures(study)
-    if as_json:
-        print_json({**summary(study, trial), "storage": without_passwords(storage), "model": str(folder)})
-    metric = study.definition.metric
-    facts = TrialFacts.from_user_attrs(trial.user_attrs)
-    others = ", ".join(f"{name} {number_text(value)}" for name, value in facts.metrics.items() if name != metric)
-    print(
-        f"best {metric}: {number_text(trial.value)} in trial {trial.number}{f' ({others})' if others else ''}",
-        file=stream,
-    )
-    shown = "" if storage == DEFAULT_STORAGE else f" --storage {without_passwords(storage)}"
-    print(f"dashboard: automl dashboard{shown}", file=stream)
-    print(f"predict:   automl predict {folder} DATA.csv", file=stream)
-
-
-def _publish_figures(study: Study) -> None:
-    """Stores the dashboard's figures with the study, where the dashboard is installed at all."""
-    if find_spec("optuna_dashboard") and find_spec("plotly"):
-        from studies.plots import publish_figures
-
-        publish_figures(study)
-
-
-# --- automl worker --------------------------------------------------------------------------------------------------
-
-
-def work(storage: str, *, study: str | None, trials: int | None, timeout: float | None) -> None:
-    """Joins the studies of a storage, or one of them, and runs trials as long as their budgets last.
-
-    Args:
-        storage: URL of the storage.
-        study: Name of the study; None for all that have trials left.
-        trials: Trials to run here at most.
-        timeout: Seconds after which no trial is started.
-
-    Raises:
-        InputError: If there is no such storage or study, or it has no budget and none is given.
-    """
-    check_exists(storage)
-    names = [study] if study is not None else _defined_studies(storage)
-    for name in names:
-        joined = load_study(name, storage, stream=secrets.randbelow(2**31))
-        budget = joined.optuna.user_attrs.get(BUDGET, {}).get("n_trials")
-        if budget is None and trials is None and timeout is None:
-            raise InputError(f"study {name!r} has no budget of trials; give this worker --trials or --timeout.")
-        _work_on(joined, budget if trials is None else None, trials, timeout)
-
-
-def _study_names(storage: str) -> list[str]:
-    """Names of this project's studies in a storage."""
-    summaries = optuna.study.get_all_study_summaries(open_storage(storage), include_best_trial=False)
-    return [summary.study_name for summary in summaries if DEFINITION in summary.user_attrs]
-
-
-def _defined_studies(storage: str) -> list[str]:
-    names = _study_names(storage)
-    if not names:
-        raise InputError(
-            f"the storage {without_passwords(storage)!r} holds no study of automl; start one there with 'automl run'."
-        )
-    return names
-
-
-def _work_on(study: Study, budget: int | None, trials: int | None, timeout: float | None) -> None:
-    started, ran = time.monotonic(), 0
-    best = Best(study.definition.direction == "maximize", study.trials)
-    print(f"study {study.name}: {study.n_finished} trials finished" + (f" of {budget}" if budget else ""), flush=True)
-    with progress(study.definition.metric, budget, study.n_finished, best, sys.stdout) as listener:
-        while (
-            (trials is None or ran < trials)
-            and (timeout is None or time.monotonic() - started < timeout)
-            and (budget is None or _n_started(study) < budget)
-        ):
-            if study.run_trial(callbacks=[listener]) is not None:
-                ran += 1
-
-
-def _n_started(study: Study) -> int:
-    """Trials that are finished or that some worker runs."""
-    running = study.optuna.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
-    return study.n_finished + len(running)
-
-
-# --- automl export --------------------------------------------------------------------------------------------------
+from studies.search import check_model_folder
+from studies.study import load_study
 
 
 def export(name: str, storage: str, folder: Path) -> None:
@@ -277,14 +19,11 @@ def export(name: str, storage: str, folder: Path) -> None:
     Raises:
         InputError: If there is no such storage or study, no completed trial, or the folder holds something else.
     """
-    _check_model_folder(folder)
+    check_model_folder(folder)
     study = load_study(name, storage)
     trial = best_trial(study)
     study.best_model().save(folder)
     print(f"saved the model of trial {trial.number} ({study.definition.metric} {number_text(trial.value)}) in {folder}")
-
-
-# --- automl report --------------------------------------------------------------------------------------------------
 
 
 def report(name: str, storage: str, path: Path) -> None:
@@ -294,60 +33,9 @@ def report(name: str, storage: str, path: Path) -> None:
         InputError: If there is no such storage or study, or the file cannot be written.
     """
     page = report_html(load_study(name, storage))
-    with _written_whole(path) as file:
+    with written_whole(path) as file:
         file.write(page)
     print(f"wrote {path}")
-
-
-# --- automl predict -------------------------------------------------------------------------------------------------
-
-
-def predict(model: Path, data: Path, *, output: Path | None, proba: bool) -> None:
-    """Prints the predictions of a saved model for a file's rows as CSV, or writes them to a file.
-
-    Raises:
-        InputError: If the model or the data cannot be used.
-    """
-    loaded, notes = Model.load(model), list[str]()
-    if proba:
-        table: NDArray[Any] = loaded.predict_proba(data, notes=notes)
-        names = [str(label) for label in loaded.target.classes]
-    else:
-        table = loaded.predict(data, notes=notes)[:, None]
-        names = [loaded.target.name]
-    for note in notes:
-        print(f"note: {note}", file=sys.stderr)
-    if output is None:
-        _write_csv(sys.stdout, names, table)
-    else:
-        with _written_whole(output) as file:
-            _write_csv(file, names, table)
-        print(f"wrote {len(table)} predictions to {output}", file=sys.stderr)
-
-
-def _write_csv(file: TextIO, names: Sequence[str], table: NDArray[Any]) -> None:
-    writer = csv.writer(file, lineterminator="\n")
-    writer.writerow(names)
-    writer.writerows(table.tolist())
-
-
-@contextmanager
-def _written_whole(path: Path) -> Iterator[TextIO]:
-    """Yields a temporary file that takes the place of `path` once the block has succeeded."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        with temporary.open("w", encoding="utf-8", newline="") as file:
-            yield file
-        temporary.replace(path)
-    except OSError as error:
-        raise InputError(
-            f"got the output {str(path)!r}, which cannot be written ({error.strerror}); choose another."
-        ) from error
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-# --- automl dashboard -----------------------------------------------------------------------------------------------
 
 
 def dashboard(storage: str, *, host: str, port: int, token: str | None, read_only: bool) -> None:

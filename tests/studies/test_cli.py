@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from studies import cli, commands
+from studies import cli, search
 
 pytestmark = pytest.mark.usefixtures("_warnings_as_before")
 
@@ -180,6 +180,12 @@ def test_a_report_is_one_page_with_pictures_and_all_trials(copy: Path) -> None:
     assert "http://" not in page and "https://" not in page
 
 
+def test_predicting_needs_no_optuna(copy: Path) -> None:
+    code = "import sys; from studies import prediction; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=120)
+    assert {"optuna", "botorch", "gpytorch", "ot", "sqlalchemy"}.isdisjoint(done.stdout.split())
+
+
 def test_unseen_categories_are_counted_and_told(copy: Path, capsys: pytest.CaptureFixture[str]) -> None:
     Path("new.csv").write_text("weight,colour\n150,blue\n160,red\n170,blue\n")
     assert automl("predict", "fruit-random.model", "new.csv") == 0
@@ -322,7 +328,7 @@ def test_a_fault_of_the_program_is_one_line_unless_a_traceback_is_wanted(
     def fail(*arguments: object, **settings: object) -> None:
         raise RuntimeError("the moon\nis full")
 
-    monkeypatch.setattr(commands, "work", fail)
+    monkeypatch.setattr(search, "work", fail)
     assert automl("worker") == 1
     error = capsys.readouterr().err
     assert error == "automl: RuntimeError: the moon is full (a fault of the program: --debug shows where)\n"
