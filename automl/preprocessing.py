@@ -198,8 +198,8 @@ def _check_column(name: str, column: Column, max_levels: int) -> bool:
     gaps = missing(column)
     if gaps.all():
         raise InputError(
-            f"column {name!r} holds no value at all, expected at least one; fill it, remove it, or leave it out with "
-            f"ignore=({name!r},)."
+            f"column {name!r} holds no value at all, expected at least one; fill it, remove it, or leave it out "
+            f"(--ignore {name}, or ignore=({name!r},) in Python)."
         )
     if is_numeric(column):
         _check_finite(name, column)
@@ -208,7 +208,8 @@ def _check_column(name: str, column: Column, max_levels: int) -> bool:
     if levels > max_levels:
         raise InputError(
             f"column {name!r} holds {levels} different texts in {len(column)} rows, expected at most {max_levels} "
-            f"levels; group them, remove the column, leave it out with ignore=({name!r},), or raise max_levels."
+            f"levels; group them, leave the column out (--ignore {name}, or ignore=({name!r},) in Python), or raise "
+            "max_levels."
         )
     return False
 
@@ -272,7 +273,7 @@ def _unseen_note(name: str, unseen: Counter[str], n_rows: int) -> str:
     count = sum(unseen.values())
     return (
         f"column {name!r}: {count} of {n_rows} rows hold {'a level' if len(unseen) == 1 else f'{len(unseen)} levels'} "
-        f"unseen in training ({examples}), treated as 'other'."
+        f"unseen in training ({examples}), treated as unknown."
     )
 
 
@@ -375,7 +376,7 @@ def fit_target(name: str, column: Column, kind: Kind | None) -> tuple[TargetCodi
             "choose another target."
         )
     chosen = kind or _kind_of(column)
-    reading = "as given" if kind else "by its values; kind= overrides"
+    reading = "as given" if kind else "by its values; kind overrides it"
     if chosen == "regression":
         coding = TargetCoding(name, "regression")
         coding.encode(column)  # refuses texts
