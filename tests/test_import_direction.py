@@ -1,4 +1,4 @@
-"""The floors of the house, read from the source text: imports run studies -> automl -> kernels, never back and never in a ring."""
+"""The floors of the house, read from the source: imports run studies -> automl -> kernels, never back or in rings."""
 
 from __future__ import annotations
 
