@@ -80,6 +80,7 @@ class CandidateKernel(Kernel):  # type: ignore[misc]  # gpytorch has no types
         self.counts = counts
         self.transport = transport
         self.n_numeric = n_numeric
+        self._in_place: Tensor | None = None  # the table of transport that was set last: setting one copies it
         self.numeric = self.categorical = None
         n_all = n_numeric + n_categorical
         if n_numeric:
@@ -100,8 +101,9 @@ class CandidateKernel(Kernel):  # type: ignore[misc]  # gpytorch has no types
         """Puts the distances in place that the next inputs point to."""
         if self.counts is not None and tables.counts is not None:
             self.counts.set_table(tables.counts)
-        if self.transport is not None and tables.transport is not None:
+        if self.transport is not None and tables.transport is not None and tables.transport is not self._in_place:
             self.transport.set_table(tables.transport, tables.anchors)
+            self._in_place = tables.transport
 
     def forward(self, x1: Tensor, x2: Tensor, diag: bool = False, **params: Any) -> Tensor:
         """k between rows, `n x m`, or its diagonal, `n`."""

@@ -1,11 +1,131 @@
 from __future__ import annotations
 
+import numpy as np
+import pytest
+
+from automl.acquisition import ACQUISITIONS, Acquisition
+from automl.observations import Candidate, Observations
+from automl.proposers import nasbot
 from automl.proposers.base import Proposer
-from automl.proposers.nasbot import NASBOTProposer
+from automl.proposers.nasbot import NASBOTProposer, PoolSettings
+from automl.proposers.uniform import UniformProposer
 from automl.spaces.base import Space
-from tests.contracts.proposer import SingleObjectiveContract
+from automl.surrogates.architecture_gp import ArchitectureGPSettings
+from tests.contracts.proposer import SingleObjectiveContract, observe, width
+from tests.contracts.small_spaces import ChainSpace, ListedSpace
+
+QUICK = ArchitectureGPSettings(max_iterations=5)
+SMALL = PoolSettings(n_evaluations=60)
 
 
 class TestNASBOTProposer(SingleObjectiveContract):
     def make(self, space: Space) -> Proposer:
-        return NASBOTProposer(space, n_startup=5)
+        return NASBOTProposer(space, n_startup=5, gp=QUICK, pool=SMALL)
+
+
+def search(proposer: Proposer, n: int, *, seed: int = 0) -> list[float]:
+    """The losses of a search of n evaluations."""
+    observations = Observations()
+    for trial in range(n):
+        candidate = proposer.propose(observations, 1, np.random.default_rng([seed, trial]))[0].candidate
+        values = np.append(observations.values, [[width(candidate)]], axis=0)
+        observations = Observations((*observations.candidates, candidate), values)
+    return [float(value) for value in observations.values[:, 0]]
+
+
+@pytest.mark.slow
+def test_it_finds_better_networks_than_chance() -> None:
+    found = [min(search(NASBOTProposer(ChainSpace(), gp=QUICK, pool=SMALL), 16, seed=seed)) for seed in range(2)]
+    by_chance = [min(search(UniformProposer(ChainSpace()), 16, seed=seed)) for seed in range(2)]
+    assert np.mean(found) < 0.7 * np.mean(by_chance)
+
+
+@pytest.mark.parametrize("space", [ChainSpace(), ListedSpace()], ids=["evolving", "listed"])
+@pytest.mark.parametrize("kind", ACQUISITIONS)
+def test_every_acquisition_function_proposes_a_batch_beside_pending_candidates(kind: Acquisition, space: Space) -> None:
+    seen = observe(space, 5)
+    observations = Observations(seen.candidates[:4], seen.values[:4], pending=seen.candidates[4:])
+    proposer = NASBOTProposer(space, n_startup=3, acquisition=kind, gp=QUICK, pool=SMALL)
+    proposals = proposer.propose(observations, 3, np.random.default_rng(0))
+    assert len({p.candidate.digest for p in proposals} | observations.digests) == 8
+    assert {p.notes["acquisition"] for p in proposals} == {kind}
+
+
+def test_start_up_lasts_until_enough_values_are_known() -> None:
+    observations = observe(ChainSpace(), 4, n_failed=3)
+    origins = [
+        NASBOTProposer(ChainSpace(), n_startup=n, gp=QUICK, pool=SMALL)
+        .propose(observations, 1, np.random.default_rng(0))[0]
+        .notes["origin"]
+        for n in (5, 4)
+    ]
+    assert origins[0] == "random" != origins[1]
+
+
+def test_a_pending_candidate_drives_the_next_away() -> None:
+    """In a space of eight, what was best is no longer worth it once its likes are being evaluated."""
+    space = ListedSpace()
+    observations = observe(space, 4)
+    proposer = NASBOTProposer(space, n_startup=1, acquisition="ucb", gp=QUICK)
+    alone = proposer.propose(observations, 2, np.random.default_rng(0))
+    pending = Observations(observations.candidates, observations.values, pending=(alone[0].candidate,))
+    beside = proposer.propose(pending, 1, np.random.default_rng(0))[0]
+    assert beside.candidate == alone[1].candidate
+    assert beside.notes["acquisition_value"] == pytest.approx(alone[1].notes["acquisition_value"], abs=1e-5)
+
+
+def test_the_incumbent_is_the_best_by_posterior_mean() -> None:
+    space = ListedSpace()
+    observations = observe(space, 8)
+    incumbent = NASBOTProposer(space, n_startup=1, gp=QUICK).incumbent(observations)
+    assert incumbent is not None
+    assert width(incumbent) == 0
+    assert NASBOTProposer(space).incumbent(Observations()) is None
+
+
+def test_a_space_too_large_to_compare_is_searched_by_an_evolving_pool() -> None:
+    space = ListedSpace()
+    proposer = NASBOTProposer(space, n_startup=1, gp=QUICK, pool=PoolSettings(listed_at_most=7, n_evaluations=20))
+    assert proposer.propose(observe(space, 4), 1, np.random.default_rng(0))[0].notes["origin"] != "listed"
+
+
+def test_a_looser_fit_is_noted(monkeypatch: pytest.MonkeyPatch) -> None:
+    def failed(self: object, candidates: object, scores: object, rung: object) -> object:
+        if not getattr(rung, "name", ""):
+            raise RuntimeError("singular")
+        return fitted(self, candidates, scores, rung)  # type: ignore[arg-type]  # passed on as they came
+
+    fitted = nasbot.ArchitectureGP._fitted
+    monkeypatch.setattr(nasbot.ArchitectureGP, "_fitted", failed)
+    proposer = NASBOTProposer(ChainSpace(), n_startup=3, gp=QUICK, pool=SMALL)
+    with pytest.warns(RuntimeWarning, match="looser"):
+        proposal = proposer.propose(observe(ChainSpace(), 5), 1, np.random.default_rng(0))[0]
+    assert proposal.notes["fallback"] == "more noise"
+
+
+def test_proposers_of_equal_spaces_share_their_list() -> None:
+    first, second = NASBOTProposer(ListedSpace()), NASBOTProposer(ListedSpace())
+    assert first._everyone is second._everyone
+
+
+def test_candidates_without_architecture_are_searched() -> None:
+    class RatesOnly(ChainSpace):
+        def build(self, choose):  # type: ignore[no-untyped-def]  # as in ChainSpace
+            return Candidate(None, {name: choose(name, p) for name, p in self.hyperparameters.items()})
+
+        def mutate(self, candidate, generator):  # type: ignore[no-untyped-def]  # as in ChainSpace
+            return self.sample(generator)
+
+    space = RatesOnly()
+    observations = observe(space, 6, loss=lambda c: float(c.hyperparameters["learning_rate"]))
+    proposal = NASBOTProposer(space, n_startup=3, pool=SMALL).propose(observations, 1, np.random.default_rng(0))[0]
+    assert proposal.candidate.architecture is None
+    assert proposal.candidate.digest not in observations.digests
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"), [({"n_startup": 0}, "n_startup = 0"), ({"acquisition": "lucky"}, "'lucky'")]
+)
+def test_settings_that_make_no_sense_are_refused(arguments: dict[str, object], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        NASBOTProposer(ChainSpace(), **arguments)  # type: ignore[arg-type]  # wrong on purpose
