@@ -126,20 +126,21 @@ class FeatureMap:
     def _column(self, name: str, parameter: Parameter, candidates: Sequence[Candidate]) -> Floats:
         values = [candidate.hyperparameters.get(name) for candidate in candidates]
         if isinstance(parameter, Categorical):
-            columns = np.array([[float(value == choice) for choice in parameter.choices] for value in values])
-            columns = columns.reshape(len(values), len(parameter.choices)) * math.sqrt(0.5)
-            present = columns.any(axis=1)
+            rows = [[float(value == choice) for choice in parameter.choices] for value in values]
+            present = [float(any(row)) for row in rows]
         else:
             units = [unit_value(parameter, value) for value in values]
-            present = np.array([unit is not None for unit in units], dtype=bool)
-            columns = np.array([0.5 if unit is None else unit for unit in units], dtype=np.float64)[:, None]
-        described = [columns, present[:, None].astype(np.float64)] if name in self.optional else [columns]
-        return np.hstack(described)
+            rows = [[0.5 if unit is None else unit] for unit in units]
+            present = [float(unit is not None) for unit in units]
+        columns = np.array(rows, dtype=np.float64).reshape(len(values), _width(parameter))
+        if isinstance(parameter, Categorical):
+            columns *= math.sqrt(0.5)  # So that two choices are at distance 1, as the ends of a range are.
+        return np.hstack([columns, np.array(present)[:, None]]) if name in self.optional else columns
 
     def _measured(self, graphs: Sequence[Architecture | None]) -> Floats:
         low, high = np.array(self.sizes).T
         sizes = np.array([_sizes(graph) for graph in graphs], dtype=np.float64).reshape(len(graphs), len(self.sizes))
-        return np.clip((sizes - low) / np.maximum(high - low, 1e-9), 0.0, 1.0)
+        return np.asarray(np.clip((sizes - low) / np.maximum(high - low, 1e-9), 0.0, 1.0), dtype=np.float64)
 
     def _counted(self, graphs: Sequence[Architecture | None]) -> Floats:
         place = {pattern: i for i, pattern in enumerate(self.patterns)}

@@ -21,6 +21,7 @@ PREFIX = "automl:"
 # Of a study.
 DEFINITION = PREFIX + "definition"
 BUDGET = PREFIX + "budget"
+META_FEATURES = PREFIX + "meta_features"
 
 # Of a trial, for people (user attributes).
 ARCHITECTURE = PREFIX + "architecture"
@@ -38,6 +39,7 @@ PROPOSAL_SECONDS = PREFIX + "proposal_seconds"
 
 # Of a trial, for other workers (system attributes).
 PROPOSAL = PREFIX + "proposal"
+TRANSFER = PREFIX + "transfer"
 
 # Optuna's own name for the numbers of the trials that a queued one takes the place of.
 RETRY_HISTORY = "retry_history"

@@ -24,6 +24,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from automl.errors import InputError, nearest
+from automl.meta_features import meta_features
 from automl.model import Model
 from automl.observations import Candidate
 from automl.spaces.base import Space
@@ -31,7 +32,7 @@ from automl.spaces.mlp import MLPSpace
 from automl.spaces.registry import space_from_dict
 from automl.task import Task, task_from_reference
 from automl.trainer import TrainerSettings
-from studies.attributes import BUDGET, DEFINITION, StudyDefinition, read_definition, retried_numbers
+from studies.attributes import BUDGET, DEFINITION, META_FEATURES, StudyDefinition, read_definition, retried_numbers
 from studies.objective import Objective, TrainingFailed, model_folder, remove_beaten_models
 from studies.resumption import agreed, is_in_memory
 from studies.sampler_names import check_names, make_pruner, make_sampler
@@ -70,7 +71,7 @@ def create_study(
         sampler: "nasbot", "nao", "evolution", "local-search", "random", "tpe", "gp", "cmaes", "nsgaii", or an Optuna
             sampler.
         storage: URL of the database, an Optuna storage, or None for a study in memory.
-        transfer_from: Names of studies of the same storage to learn from.
+        transfer_from: Names of studies of the same storage to learn from, globs such as "mnist-*", or "all".
         seed: Seed of proposals and of initial weights.
         settings: How every candidate is trained.
         pruner: "quartile" (stops the worst quarter), "median", "none", or an Optuna pruner.
@@ -92,11 +93,6 @@ def create_study(
     sampler_name = sampler if isinstance(sampler, str) else None
     pruner_name = pruner if isinstance(pruner, str) else None
     check_names(sampler_name, pruner_name)
-    if transfer_from:
-        raise InputError(
-            f"got transfer_from={list(transfer_from)}, expected nothing there: this version has no sampler that learns "
-            "from other studies; leave it out."
-        )
     space = _fitted(space or MLPSpace(), task)
     definition = StudyDefinition(
         task=dict(task.reference),
@@ -123,6 +119,8 @@ def create_study(
         )
         raw.set_metric_names([task.metric])
     raw.set_user_attr(DEFINITION, definition.to_dict())
+    if META_FEATURES not in raw.user_attrs:
+        raw.set_user_attr(META_FEATURES, meta_features(task))
     return Study(
         raw,
         definition,
@@ -237,11 +235,20 @@ class Study:
                     f"pass one as load_study(..., {sort}=...)."
                 )
         n_trials = len(self._raw.get_trials(deepcopy=False))
-        self._raw.sampler = self._sampler or make_sampler(
-            definition.sampler, self.space, definition.seed, n_trials, self._stream
-        )
+        plain = self._sampler or make_sampler(definition.sampler, self.space, definition.seed, n_trials, self._stream)
+        self._raw.sampler = self._informed(plain)
         self._raw.pruner = self._pruner or make_pruner(definition.pruner)
         return self._raw
+
+    def _informed(self, sampler: BaseSampler) -> BaseSampler:
+        """The sampler, led by past studies where the definition names some."""
+        if not self.definition.transfer_from:
+            return sampler
+        from studies.transfer import TransferSampler  # brings BoTorch, which few studies need
+
+        return TransferSampler(
+            self.definition.transfer_from, space=self.space, base_sampler=sampler, seed=self.definition.seed
+        )
 
     @property
     def trials(self) -> list[FrozenTrial]:

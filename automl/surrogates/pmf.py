@@ -146,4 +146,5 @@ def _negative_log_likelihood(latent: Tensor, residual: Tensor, amplitude: Tensor
     covariance = amplitude * _squared_exponential(latent, latent)
     cholesky = torch.linalg.cholesky(covariance + (noise + _JITTER) * torch.eye(len(residual), dtype=torch.float64))
     whitened = torch.linalg.solve_triangular(cholesky, residual[:, None], upper=False)
-    return 0.5 * whitened.square().sum() + cholesky.diagonal().log().sum()
+    loss: Tensor = 0.5 * whitened.square().sum() + cholesky.diagonal().log().sum()
+    return loss

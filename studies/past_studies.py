@@ -1,0 +1,209 @@
+"""Past studies as source tasks: found by name, glob or "all", read through Optuna's storage, never written to.
+
+A source that cannot be read (no such name, another storage's fault, several objectives) is told once in a warning and
+left out: nothing here is fatal to the study that wants to learn.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
+import optuna
+from numpy.typing import NDArray
+from optuna.distributions import BaseDistribution
+from optuna.storages import BaseStorage
+from optuna.study import StudyDirection
+from optuna.trial import FrozenTrial, TrialState
+
+from automl.meta_features import nearest_tasks
+from automl.observations import Candidate
+from automl.scales import normal_scores
+from automl.spaces.base import Space
+from automl.spaces.registry import space_from_dict
+from automl.transfer_features import SourceTask, thinned_rows
+from studies.attributes import DEFINITION, META_FEATURES
+from studies.history import trial_values
+
+_logger = logging.getLogger("automl.studies")
+
+ALL = "all"
+"""Stands for every other study of the storage."""
+
+_LEARNT_FROM = (TrialState.COMPLETE, TrialState.PRUNED)
+_JSON_VALUES = (bool, int, float, str)
+
+
+@runtime_checkable
+class HasOptunaStudy(Protocol):
+    """A `studies.study.Study`, as far as it is read here."""
+
+    @property
+    def optuna(self) -> optuna.Study:
+        """The Optuna study beneath."""
+
+
+SourceStudy = HasOptunaStudy | optuna.Study | str
+"""A study to learn from: itself, its name, a glob of names such as "mnist-*", or "all"."""
+
+
+@dataclass(frozen=True, eq=False)
+class Located:
+    """A study in its storage."""
+
+    name: str
+    study_id: int
+    storage: BaseStorage
+
+
+@dataclass
+class PastStudies:
+    """The sources of a target study, read again when asked to and cached by their number of trials.
+
+    Args:
+        sources: What to learn from.
+        storage: Where names are looked up; the target's own storage by default.
+        rows_at_most: Evaluations of all sources together that are decoded.
+        nearest: With more sources than that, those whose meta-features are nearest to the target's.
+    """
+
+    sources: Sequence[SourceStudy]
+    storage: BaseStorage | None = None
+    rows_at_most: int = 10_000
+    nearest: int = 100
+    _read: dict[tuple[int, int, int, int], SourceTask | None] = field(default_factory=dict)
+    _told: set[str] = field(default_factory=set)
+
+    def tasks(self, target: optuna.Study) -> list[SourceTask]:
+        """The sources that can be read, each with its finished, finite trials; repeated candidates included."""
+        located = self._selected(target)
+        rows = max(30, self.rows_at_most // max(len(located), 1))
+        found = [self._task(source, rows) for source in located]
+        return [task for task in found if task is not None]
+
+    def distributions(self, target: optuna.Study) -> dict[str, BaseDistribution]:
+        """What the sources' trials asked for, by name, the first source's where several differ."""
+        found: dict[str, BaseDistribution] = {}
+        for source in self._selected(target):
+            for name, distribution in _asked_for(source).items():
+                found.setdefault(name, distribution)
+        return found
+
+    def tell(self, name: str, reason: str) -> None:
+        """Warns, once for each source, that it is left out and why."""
+        if name not in self._told:
+            self._told.add(name)
+            _logger.warning("nothing is learnt from study %r: %s.", name, reason)
+
+    # --- which studies ----------------------------------------------------------------------------------------------
+
+    def _selected(self, target: optuna.Study) -> list[Located]:
+        """The sources that exist, without the target, each once, the nearest ones where there are many."""
+        found: dict[tuple[int, int], Located] = {}
+        for source in self.sources:
+            for located in self._located(source, target):
+                own = located.storage is target._storage and located.study_id == target._study_id
+                if not own:
+                    found.setdefault((id(located.storage), located.study_id), located)
+        chosen = list(found.values())
+        if len(chosen) <= self.nearest:
+            return chosen
+        facts = [_attributes(source).get(META_FEATURES, {}) for source in chosen]
+        return [chosen[i] for i in nearest_tasks(target.user_attrs.get(META_FEATURES, {}), facts, self.nearest)]
+
+    def _located(self, source: SourceStudy, target: optuna.Study) -> list[Located]:
+        if isinstance(source, str):
+            return self._by_name(source, self.storage or target._storage)
+        study = source if isinstance(source, optuna.Study) else source.optuna
+        return [Located(study.study_name, study._study_id, study._storage)]
+
+    def _by_name(self, pattern: str, storage: BaseStorage) -> list[Located]:
+        try:
+            known = {study.study_name: study._study_id for study in storage.get_all_studies()}
+        except Exception as error:  # any fault of another database must not stop this study
+            self.tell(pattern, f"its storage cannot be read ({error})")
+            return []
+        is_open = pattern == ALL and ALL not in known
+        names = [name for name in known if is_open or name == pattern] or [
+            name for name in known if fnmatchcase(name, pattern)
+        ]
+        if not names:
+            self.tell(pattern, "the storage has no study of that name; check the name and the storage")
+        return [Located(name, known[name], storage) for name in names]
+
+    # --- what they know ---------------------------------------------------------------------------------------------
+
+    def _task(self, source: Located, rows: int) -> SourceTask | None:
+        """What a source knows; None, with a warning, where it cannot be read."""
+        try:
+            return self._read_task(source, rows)
+        except Exception as error:  # a source that vanishes or breaks must not stop this study
+            self.tell(source.name, f"it cannot be read ({type(error).__name__}: {error})")
+            return None
+
+    def _read_task(self, source: Located, rows: int) -> SourceTask | None:
+        directions = source.storage.get_study_directions(source.study_id)
+        if len(directions) > 1:
+            self.tell(source.name, f"it has {len(directions)} objectives, expected one")
+            return None
+        trials = source.storage.get_all_trials(source.study_id, deepcopy=False, states=_LEARNT_FROM)
+        key = (id(source.storage), source.study_id, len(trials), rows)
+        if key not in self._read:
+            space = _space(_attributes(source))
+            self._read[key] = _source_task(source.name, trials, directions, space, rows)
+        return self._read[key]
+
+
+def _attributes(source: Located) -> dict[str, Any]:
+    try:
+        return dict(source.storage.get_study_user_attrs(source.study_id))
+    except Exception:  # whatever a storage raises for a study that has vanished
+        return {}
+
+
+def _asked_for(source: Located) -> dict[str, BaseDistribution]:
+    try:
+        trials = source.storage.get_all_trials(source.study_id, deepcopy=False, states=_LEARNT_FROM)
+    except Exception:  # see above
+        return {}
+    return {name: distribution for trial in trials for name, distribution in trial.distributions.items()}
+
+
+def _space(user_attrs: dict[str, Any]) -> Space | None:
+    """The space of a study of ours; None for a plain Optuna study or a space that only its maker knows."""
+    try:
+        return space_from_dict(user_attrs[DEFINITION]["space"])
+    except (KeyError, TypeError, ValueError):
+        return None
+
+
+def _source_task(
+    name: str, trials: Sequence[FrozenTrial], directions: Sequence[StudyDirection], space: Space | None, rows: int
+) -> SourceTask | None:
+    """The trials with a finite value as a source task of at most `rows` evaluations; None where there is none."""
+    sign = -1.0 if directions[0] == StudyDirection.MAXIMIZE else 1.0
+    valued = [(trial, trial_values(trial, directions)) for trial in trials]
+    known = [(trial, sign * float(values[0])) for trial, values in valued if values is not None]
+    losses = np.array([loss for _, loss in known])
+    scores = normal_scores(losses)
+    kept: Sequence[int] | NDArray[np.int64] = thinned_rows(losses, rows) if len(losses) > rows else range(len(losses))
+    decoded = [(i, _candidate(known[i][0], space)) for i in kept]
+    inside = [(int(i), candidate) for i, candidate in decoded if candidate is not None]
+    if not inside:
+        return None
+    places = [i for i, _ in inside]
+    return SourceTask(name, tuple(candidate for _, candidate in inside), losses[places], scores[places])
+
+
+def _candidate(trial: FrozenTrial, space: Space | None) -> Candidate | None:
+    """The trial's candidate; in a plain study its parameters, those without a value left out."""
+    if space is None:
+        return Candidate(None, {name: value for name, value in trial.params.items() if isinstance(value, _JSON_VALUES)})
+    try:
+        return space.decode(trial.params)
+    except ValueError:
+        return None

@@ -1,0 +1,279 @@
+"""TransferSampler: an Optuna sampler that starts a study from what past studies know.
+
+It wraps another sampler, the base. Each trial is either proposed from past studies (`automl.proposers.transfer`) or
+left to the base entirely; without a usable source every call goes to the base, so that both are the same sampler then.
+The decision is written into the trial's system attributes, and into the notes that the dashboard shows.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from optuna.distributions import (
+    BaseDistribution,
+    CategoricalDistribution,
+    FloatDistribution,
+    IntDistribution,
+)
+from optuna.samplers import BaseSampler, TPESampler
+from optuna.search_space import intersection_search_space
+from optuna.storages import BaseStorage
+from optuna.study import Study
+from optuna.trial import FrozenTrial, TrialState
+
+from automl.observations import Observations
+from automl.parameters import Categorical, Float, Int, Parameter
+from automl.proposers.base import Proposal
+from automl.proposers.transfer import Decision, TransferProposer, TransferSettings
+from automl.spaces.base import Space
+from automl.spaces.flat import FlatSpace
+from automl.transfer_features import SourceTask
+from automl.transfer_guard import CHECKPOINTS
+from studies.attributes import PROPOSAL, TRANSFER, json_ready
+from studies.distributions import to_distributions
+from studies.history import History, is_decided
+from studies.past_studies import PastStudies, SourceStudy
+from studies.samplers import NASBOTSampler
+from studies.storage import open_storage
+
+_logger = logging.getLogger("automl.studies")
+
+
+@dataclass(frozen=True, eq=False)
+class _Target:
+    """What is searched, and who proposes from past studies there."""
+
+    space: Space
+    proposer: TransferProposer
+    history: History
+    distributions: Mapping[str, BaseDistribution]
+    is_guessed: bool
+
+
+class TransferSampler(BaseSampler):
+    """Learns from past studies, and hands over to its base sampler where they do not help.
+
+    Args:
+        source_studies: What to learn from: studies of ours or of Optuna, names, globs such as "mnist-*", or "all".
+        space: The space that the study searches, for networks; None for a plain Optuna study.
+        search_space: Distributions that a plain study's objective asks for, by name. By default those that all its
+            finished trials have asked for; before the first trial has finished those of the sources are tried.
+        storage: Where names are looked up, a URL or an Optuna storage; the target study's own by default.
+        base_sampler: Who proposes otherwise; NASBOT in a space of ours, TPE in a plain study.
+        seed: Seed of the proposals; None draws one.
+        settings: How sources are used.
+
+    Raises:
+        ValueError: If there is no source, or both a space and a search space.
+
+    Example:
+        >>> past = optuna.create_study()
+        >>> past.optimize(lambda trial: trial.suggest_float("x", 0, 1) ** 2, n_trials=5)
+        >>> study = optuna.create_study(sampler=TransferSampler([past], seed=0))
+        >>> study.optimize(lambda trial: trial.suggest_float("x", 0, 1) ** 2, n_trials=3)
+        >>> len(study.trials)
+        3
+    """
+
+    def __init__(
+        self,
+        source_studies: Sequence[SourceStudy],
+        *,
+        space: Space | None = None,
+        search_space: Mapping[str, BaseDistribution] | None = None,
+        storage: str | BaseStorage | None = None,
+        base_sampler: BaseSampler | None = None,
+        seed: int | None = None,
+        settings: TransferSettings | None = None,
+    ) -> None:
+        if isinstance(source_studies, str):
+            source_studies = (source_studies,)
+        if not len(source_studies) or (space is not None and search_space is not None):
+            raise ValueError(
+                f"got {len(source_studies)} source studies{' and both space and search_space' if space else ''}, "
+                "expected at least one and at most one of both; name studies, a glob, or 'all'."
+            )
+        self.seed = int(np.random.SeedSequence().generate_state(1)[0]) if seed is None else seed
+        self.base_sampler = base_sampler or _default_base(space, self.seed)
+        self._space = space
+        self._search_space = None if search_space is None else dict(search_space)
+        self._settings = settings or TransferSettings()
+        opened = open_storage(storage) if isinstance(storage, str) else storage
+        self._past = PastStudies(tuple(source_studies), opened, self._settings.sources.rows_at_most)
+        self._sources: list[SourceTask] = []
+        self._stage: tuple[str, int, int] | None = None
+        self._target: _Target | None = None
+        self._proposed: dict[int, tuple[_Target, Mapping[str, Any]]] = {}
+        self._told_objectives = False
+
+    def reseed_rng(self) -> None:
+        """Reseeds the base sampler; proposals from past studies depend on the trial's number alone."""
+        self.base_sampler.reseed_rng()
+
+    def before_trial(self, study: Study, trial: FrozenTrial) -> None:
+        """Decides who proposes the trial, and proposes it where that is for past studies."""
+        started = time.perf_counter()
+        target = self._current(study)
+        if target is None or is_decided(target.space, trial):
+            self.base_sampler.before_trial(study, trial)
+            return
+        generator = np.random.default_rng([self.seed % 2**63, trial.number])
+        observations = self._observations(study, target, trial.number)
+        decision = target.proposer.decide(observations, generator)
+        if decision.model == "transfer":
+            proposal = target.proposer.transferred(decision, observations, 1, generator)[0]
+            self._publish(study, trial, target, proposal, time.perf_counter() - started)
+            return
+        self.base_sampler.before_trial(study, trial)
+        if decision.knowledge is not None:
+            _note(study, trial, decision, time.perf_counter() - started)
+
+    def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
+        """The parameters of the trial's proposal; else the base sampler's."""
+        target, params = self._proposed.get(trial._trial_id, (None, {}))
+        if target is None or target.is_guessed:
+            return self.base_sampler.infer_relative_search_space(study, trial)
+        return {name: target.distributions[name] for name in params}
+
+    def sample_relative(
+        self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
+    ) -> dict[str, Any]:
+        """The proposal's values; else the base sampler's."""
+        target, params = self._proposed.get(trial._trial_id, (None, {}))
+        if target is None or target.is_guessed:
+            return self.base_sampler.sample_relative(study, trial, search_space)
+        return {name: params[name] for name in search_space}
+
+    def sample_independent(
+        self, study: Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
+    ) -> Any:
+        """What past studies guess for a parameter of a study that has no finished trial; else the base's answer."""
+        target, params = self._proposed.get(trial._trial_id, (None, {}))
+        if target is not None and param_name in params and _contains(param_distribution, params[param_name]):
+            return params[param_name]
+        return self.base_sampler.sample_independent(study, trial, param_name, param_distribution)
+
+    def after_trial(self, study: Study, trial: FrozenTrial, state: TrialState, values: Sequence[float] | None) -> None:
+        """Passes the news on to the base sampler."""
+        self._proposed.pop(trial._trial_id, None)
+        self.base_sampler.after_trial(study, trial, state, values)
+
+    # --- the target and its sources ---------------------------------------------------------------------------------
+
+    def _current(self, study: Study) -> _Target | None:
+        """The target as it is now; None where there is nothing to learn from, or nothing known to search."""
+        if len(study.directions) > 1:
+            self._tell_objectives(study)
+            return None
+        n_finished = len(study.get_trials(deepcopy=False, states=(TrialState.COMPLETE, TrialState.PRUNED)))
+        stage = (study.study_name, study._study_id, sum(n_finished >= n for n in _REREAD))
+        if stage != self._stage:
+            self._stage, self._target = stage, None
+            self._sources = self._past.tasks(study)
+        if not self._sources:
+            return None
+        if self._space is not None:
+            return self._of_space(self._space, to_distributions(self._space.parameters))
+        return self._of_plain_study(study)
+
+    def _of_plain_study(self, study: Study) -> _Target | None:
+        asked = self._search_space or intersection_search_space(study.get_trials(deepcopy=False))
+        is_guessed = not asked
+        distributions = asked or self._past.distributions(study)
+        ranges = {name: parameter for name, d in distributions.items() if (parameter := _parameter(d)) is not None}
+        return self._of_space(FlatSpace(ranges), distributions, is_guessed=is_guessed) if ranges else None
+
+    def _of_space(
+        self, space: Space, distributions: Mapping[str, BaseDistribution], *, is_guessed: bool = False
+    ) -> _Target:
+        known = self._target
+        if known is None or known.space != space or known.is_guessed != is_guessed:
+            proposer = TransferProposer(space, self._sources, settings=self._settings)
+            for name, reason in proposer.refused.items():
+                self._past.tell(name, reason)
+            known = _Target(space, proposer, History(space), distributions, is_guessed)
+            self._target = known
+        return known
+
+    def _observations(self, study: Study, target: _Target, asking: int) -> Observations:
+        identity = (study.study_name, study._study_id)
+        return target.history.observations(identity, study.get_trials(deepcopy=False), study.directions, asking)
+
+    def _publish(self, study: Study, trial: FrozenTrial, target: _Target, proposal: Proposal, seconds: float) -> None:
+        params = target.space.encode(proposal.candidate)
+        params = {name: _on_grid(target.distributions[name], value) for name, value in params.items()}
+        self._proposed[trial._trial_id] = (target, params)
+        published = {
+            "params": params,
+            "notes": json_ready(proposal.notes),
+            "seed": self.seed,
+            "seconds": round(seconds, 4),
+        }
+        _write(study, trial, TRANSFER, json_ready(proposal.notes["transfer"]))
+        _write(study, trial, PROPOSAL, published)
+
+    def _tell_objectives(self, study: Study) -> None:
+        if not self._told_objectives:
+            self._told_objectives = True
+            _logger.warning(
+                "nothing is learnt from past studies: the study has %d objectives, expected one.", len(study.directions)
+            )
+
+
+# Numbers of finished trials at which the sources are read anew: when the guard judges, and at every doubling after.
+_REREAD = (0, *CHECKPOINTS, *(CHECKPOINTS[-1] * 2**i for i in range(1, 12)))
+
+
+def _default_base(space: Space | None, seed: int) -> BaseSampler:
+    if space is None:
+        return TPESampler(seed=seed)
+    return NASBOTSampler(space, seed=seed, n_startup_trials=CHECKPOINTS[0])
+
+
+def _note(study: Study, trial: FrozenTrial, decision: Decision, seconds: float) -> None:
+    """Adds the decision to what the base sampler has published of its proposal, if it has."""
+    notes = json_ready(decision.notes)
+    published = {"params": {}, "notes": {}, "seconds": round(seconds, 4), **trial.system_attrs.get(PROPOSAL, {})}
+    _write(study, trial, TRANSFER, notes)
+    _write(study, trial, PROPOSAL, {**published, "notes": {**published["notes"], "transfer": notes}})
+
+
+def _write(study: Study, trial: FrozenTrial, key: str, value: Any) -> None:
+    study._storage.set_trial_system_attr(trial._trial_id, key, value)
+    trial.system_attrs[key] = value
+
+
+def _parameter(distribution: BaseDistribution) -> Parameter | None:
+    """The range that a proposal may use; `_on_grid` puts steps back. None for choices that are no plain values."""
+    match distribution:
+        case FloatDistribution():
+            return Float(distribution.low, distribution.high, distribution.log)
+        case IntDistribution():
+            return Int(distribution.low, distribution.high, distribution.log)
+        case CategoricalDistribution():
+            plain = tuple(choice for choice in distribution.choices if choice is not None)
+            return Categorical(plain) if len(plain) == len(distribution.choices) else None
+    return None
+
+
+def _on_grid(distribution: BaseDistribution, value: Any) -> Any:
+    """The value moved to the nearest step of the distribution, where it has steps."""
+    step = getattr(distribution, "step", None)
+    if step is None or (isinstance(distribution, IntDistribution) and step == 1):
+        return value
+    assert isinstance(distribution, FloatDistribution | IntDistribution), "only numbers have steps"
+    moved = distribution.low + round((value - distribution.low) / step) * step
+    return type(value)(min(max(moved, distribution.low), distribution.high))
+
+
+def _contains(distribution: BaseDistribution, value: Any) -> bool:
+    """Whether a guessed value may be returned for a distribution that was not known when it was guessed."""
+    try:
+        return bool(distribution._contains(distribution.to_internal_repr(value)))
+    except (ValueError, TypeError):
+        return False
