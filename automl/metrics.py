@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from automl.errors import InputError, nearest
-from automl.preprocessing import Kind
+from automl.targets import Kind
 
 Direction = Literal["minimize", "maximize"]
 Array = NDArray[Any]

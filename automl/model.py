@@ -26,8 +26,9 @@ from automl.folders import file_digest, read_described, write_json, written_whol
 from automl.metrics import find_metric
 from automl.network import assemble, limited_threads, predict_outputs
 from automl.observations import Candidate, Evaluation
-from automl.preprocessing import Preprocessor, TargetCoding
+from automl.preprocessing import Preprocessor
 from automl.tables import Table, as_column, as_table, read_table
+from automl.targets import TargetCoding
 
 if TYPE_CHECKING:
     from automl.task import ImageShape, Task

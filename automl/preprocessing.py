@@ -1,7 +1,7 @@
-"""Preprocessor and TargetCoding: from a table's columns to a network's inputs, and from its outputs to predictions.
+"""Preprocessor: from a table's columns to a network's inputs.
 
-Both are fitted on the training part alone and are plain values that go through JSON, so that a saved model applies
-the very same arithmetic with neither scikit-learn nor pandas. Numbers are imputed by the median and standardised,
+It is fitted on the training part alone and a plain value that goes through JSON, so that a saved model applies the
+very same arithmetic with neither scikit-learn nor pandas. Numbers are imputed by the median and standardised,
 with an indicator where the training part had gaps; texts are one-hot, "missing" and pooled rare levels included.
 """
 
@@ -9,27 +9,21 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
-from typing import Any, Literal
+from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from automl.errors import InputError, nearest
-from automl.tables import Column, Table, as_numbers, as_texts, is_numeric, missing
-
-Kind = Literal["classification", "regression"]
-Label = str | int
+from automl.tables import Column, Table, as_numbers, as_texts, check_finite, is_numeric, missing, standard_deviation
 
 # Standardised numbers beyond this are outliers that would otherwise dominate every gradient (or, in prediction, leave
 # what the network has seen); 10 standard deviations touch nothing in well-behaved columns.
 _CLIP = 10.0
-# Beyond this, sums of squares leave the range of float64.
-_LARGEST = 1e100
 # Levels seen once cannot be learned: they are pooled as one level, "other".
 _MIN_LEVEL_COUNT = 2
 MAX_LEVELS = 100
-_MAX_LEVELS_OF_CODES = 20
 
 
 @dataclass(frozen=True)
@@ -202,7 +196,7 @@ def _check_column(name: str, column: Column, max_levels: int) -> bool:
             f"(--ignore {name}, or ignore=({name!r},) in Python)."
         )
     if is_numeric(column):
-        _check_finite(name, column)
+        check_finite(name, column)
         return True
     levels = len(set(column[~gaps]))
     if levels > max_levels:
@@ -214,16 +208,6 @@ def _check_column(name: str, column: Column, max_levels: int) -> bool:
     return False
 
 
-def _check_finite(name: str, column: NDArray[np.float64]) -> None:
-    infinite = np.abs(column) > _LARGEST
-    if infinite.any():
-        raise InputError(
-            f"column {name!r} holds {int(infinite.sum())} infinite values or such beyond "
-            f"{_LARGEST:g} (first in row {int(infinite.argmax()) + 1}), "
-            "expected finite numbers or gaps; mend or empty these cells."
-        )
-
-
 def _fit_numbers(columns: Mapping[str, Column], shared_scale: bool) -> Numbers:
     median, mean, scale, indicated = [], [], [], []
     for name, column in columns.items():
@@ -231,21 +215,16 @@ def _fit_numbers(columns: Mapping[str, Column], shared_scale: bool) -> Numbers:
         present = values[~np.isnan(values)]
         median.append(float(np.median(present)) if len(present) else 0.0)
         mean.append(float(np.mean(present)) if len(present) else 0.0)
-        scale.append(_scale(present))
+        scale.append(standard_deviation(present))
         if 0 < len(present) < len(values):
             indicated.append(name)
     if shared_scale and columns:
         pixels = np.concatenate([column.astype(np.float64) for column in columns.values()])
-        mean, scale = [float(np.nanmean(pixels))] * len(columns), [_scale(pixels[~np.isnan(pixels)])] * len(columns)
+        mean, scale = (
+            [float(np.nanmean(pixels))] * len(columns),
+            [standard_deviation(pixels[~np.isnan(pixels)])] * len(columns),
+        )
     return Numbers(tuple(columns), tuple(median), tuple(mean), tuple(scale), tuple(indicated))
-
-
-def _scale(values: NDArray[np.float64]) -> float:
-    """Standard deviation, or 1 where the values are constant up to rounding."""
-    if not len(values):
-        return 1.0
-    deviation = float(np.std(values))
-    return deviation if deviation > 1e-12 * max(1.0, float(np.abs(values).max())) else 1.0
 
 
 def _fit_levels(name: str, column: Column) -> Levels:
@@ -264,7 +243,7 @@ def _numbers_of(table: Table, name: str) -> NDArray[np.float64]:
         raise InputError(
             f"column {name!r} holds the text {strange!r}, expected numbers as in training; mend or empty these cells."
         )
-    _check_finite(name, numbers)
+    check_finite(name, numbers)
     return numbers
 
 
@@ -275,139 +254,3 @@ def _unseen_note(name: str, unseen: Counter[str], n_rows: int) -> str:
         f"column {name!r}: {count} of {n_rows} rows hold {'a level' if len(unseen) == 1 else f'{len(unseen)} levels'} "
         f"unseen in training ({examples}), treated as unknown."
     )
-
-
-@dataclass(frozen=True)
-class TargetCoding:
-    """How a target is coded for a network, and its outputs read.
-
-    Args:
-        name: The target's column.
-        kind: "classification" (one logit a class) or "regression" (one standardised value).
-        classes: The class labels, sorted; empty for regression.
-        mean: What is subtracted from the values of a regression.
-        scale: What they are divided by.
-    """
-
-    name: str
-    kind: Kind
-    classes: tuple[Label, ...] = ()
-    mean: float = 0.0
-    scale: float = 1.0
-
-    @property
-    def n_outputs(self) -> int:
-        """Outputs that a network needs: one a class, or one."""
-        return len(self.classes) if self.kind == "classification" else 1
-
-    def standardised(self, column: Column, rows: NDArray[np.intp]) -> TargetCoding:
-        """The coding whose regression targets have mean 0 and standard deviation 1 on some rows of the column."""
-        values = as_numbers(column)
-        if self.kind == "classification" or values is None:
-            return self
-        return replace(self, mean=float(values[rows].mean()), scale=_scale(values[rows]))
-
-    def encode(self, column: Column) -> NDArray[np.int64] | NDArray[np.float32]:
-        """Targets [n] for a network: class indices, or standardised values.
-
-        Raises:
-            InputError: If a value is missing, no number in a regression, or a class that was never trained on.
-        """
-        _check_target_gaps(self.name, column)
-        if self.kind == "regression":
-            values = as_numbers(column)
-            if values is None:
-                raise InputError(
-                    f"target {self.name!r} holds texts, expected numbers for a regression; mend these rows, or train "
-                    "with kind='classification'."
-                )
-            return ((values - self.mean) / self.scale).astype(np.float32)
-        index = {str(label): i for i, label in enumerate(self.classes)}
-        texts = as_texts(column)
-        strange = sorted({str(text) for text in texts if text not in index})
-        if strange:
-            raise InputError(
-                f"target {self.name!r} holds {', '.join(map(repr, strange[:5]))}, expected one of the classes "
-                f"{list(self.classes)[:20]}; mend or remove these rows."
-            )
-        return np.array([index[text] for text in texts], dtype=np.int64)
-
-    def decode(self, outputs: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
-        """Predictions of outputs [n, n_outputs]: probabilities [n, classes], or values [n] in the target's units."""
-        values = outputs.astype(np.float64)
-        if self.kind == "regression":
-            return np.asarray(values[:, 0] * self.scale + self.mean)
-        exponentials = np.exp(values - values.max(axis=1, keepdims=True))
-        return np.asarray(exponentials / exponentials.sum(axis=1, keepdims=True))
-
-    def labels(self, probabilities: NDArray[np.float64]) -> NDArray[Any]:
-        """The most probable class of each row, as the user's labels [n]."""
-        labels: NDArray[Any] = np.asarray(self.classes)
-        return np.asarray(labels[probabilities.argmax(axis=1)])
-
-    def to_dict(self) -> dict[str, Any]:
-        """The coding as JSON-ready fields."""
-        return asdict(self)
-
-    @classmethod
-    def from_dict(cls, fields: Mapping[str, Any]) -> TargetCoding:
-        """The inverse of `to_dict`."""
-        return cls(**{**fields, "classes": tuple(fields["classes"])})
-
-
-def fit_target(name: str, column: Column, kind: Kind | None) -> tuple[TargetCoding, str]:
-    """How a target is to be coded, a regression's values as yet unscaled (`TargetCoding.standardised`).
-
-    Where `kind` is None the rule is: texts (truth values and categories too) are classes; so are whole numbers with at
-    most 20 different values that are two, or at most a tenth of the rows; everything else is a regression.
-
-    Returns:
-        The coding, and one sentence on how the target was read.
-
-    Raises:
-        InputError: If values are missing, infinite, all the same, or texts in a regression.
-    """
-    _check_target_gaps(name, column)
-    if is_numeric(column):
-        _check_finite(name, column)
-    if len(set(column.tolist())) < 2:
-        raise InputError(
-            f"target {name!r} holds one value only ({as_texts(column)[0]!r}), expected at least two; "
-            "choose another target."
-        )
-    chosen = kind or _kind_of(column)
-    reading = "as given" if kind else "by its values; kind overrides it"
-    if chosen == "regression":
-        coding = TargetCoding(name, "regression")
-        coding.encode(column)  # refuses texts
-        return coding, f"target {name!r} is read as a regression ({reading})."
-    classes = _classes(column)
-    return TargetCoding(
-        name, "classification", classes
-    ), f"target {name!r} is read as {len(classes)} classes ({reading})."
-
-
-def _kind_of(column: Column) -> Kind:
-    if not is_numeric(column):
-        return "classification"
-    distinct = len(set(column.tolist()))
-    whole = bool((column == np.round(column.astype(np.float64))).all())
-    few = distinct <= _MAX_LEVELS_OF_CODES and (distinct == 2 or 10 * distinct <= len(column))
-    return "classification" if whole and few else "regression"
-
-
-def _classes(column: Column) -> tuple[Label, ...]:
-    if is_numeric(column) and all(float(value).is_integer() for value in column):
-        return tuple(sorted({int(value) for value in column}))
-    if is_numeric(column):
-        return tuple(str(value) for value in as_texts(np.array(sorted(set(column.tolist())))))
-    return tuple(sorted({str(value) for value in column}))
-
-
-def _check_target_gaps(name: str, column: Column) -> None:
-    gaps = int(missing(column).sum())
-    if gaps:
-        raise InputError(
-            f"target {name!r} is missing in {gaps} of {len(column)} rows, expected a value in each; "
-            "fill or remove these rows."
-        )

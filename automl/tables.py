@@ -1,8 +1,8 @@
 """Table: named columns of numbers or texts, read from CSV and Parquet files, data frames, mappings and arrays.
 
 A column is a float64 array with NaN where a value is missing, or an object array of `str` with None where one is.
-Nothing is decided here about what a column means; that is `automl.preprocessing`. pandas is imported only to read
-files.
+Nothing is decided here about what a column means; that is for `automl.preprocessing` and `automl.targets`. pandas is
+imported only to read files.
 """
 
 from __future__ import annotations
@@ -23,6 +23,8 @@ from automl.errors import InputError
 
 Column = NDArray[np.float64] | NDArray[np.object_]
 
+# Beyond this, sums of squares leave the range of float64.
+_LARGEST = 1e100
 _SEPARATORS = ",;\t|"
 _PARQUET_ENDINGS = (".parquet", ".pq")
 _CSV_ENDINGS = (".csv", ".tsv", ".txt", ".csv.gz", ".tsv.gz")
@@ -94,6 +96,29 @@ def missing(column: Column) -> NDArray[np.bool_]:
     if is_numeric(column):
         return np.isnan(column)
     return np.fromiter((value is None for value in column), dtype=np.bool_, count=len(column))
+
+
+def check_finite(name: str, column: NDArray[np.float64]) -> None:
+    """Refuses infinite values in a column of numbers; gaps are none.
+
+    Raises:
+        InputError: If there are any, or such as would overflow when squared.
+    """
+    infinite = np.abs(column) > _LARGEST
+    if infinite.any():
+        raise InputError(
+            f"column {name!r} holds {int(infinite.sum())} infinite values or such beyond "
+            f"{_LARGEST:g} (first in row {int(infinite.argmax()) + 1}), "
+            "expected finite numbers or gaps; mend or empty these cells."
+        )
+
+
+def standard_deviation(values: NDArray[np.float64]) -> float:
+    """Standard deviation, or 1 where the values are constant up to rounding."""
+    if not len(values):
+        return 1.0
+    deviation = float(np.std(values))
+    return deviation if deviation > 1e-12 * max(1.0, float(np.abs(values).max())) else 1.0
 
 
 def read_table(path: str | Path, text_columns: Sequence[str] = ()) -> Table:

@@ -23,14 +23,15 @@ from numpy.typing import NDArray
 from automl.errors import InputError, nearest
 from automl.folders import file_digest, read_described, write_json, written_whole
 from automl.metrics import Direction, Metric, find_metric, metrics_for
-from automl.preprocessing import MAX_LEVELS, Kind, Label, Preprocessor, TargetCoding, fit_preprocessor, fit_target
-from automl.tables import Column, Table, as_column, as_table, read_table, table_from_frame
+from automl.preprocessing import MAX_LEVELS, Preprocessor, fit_preprocessor
+from automl.splits import split, strata_of
+from automl.tables import Table, as_column, as_table, read_table, table_from_frame
+from automl.targets import Kind, Label, TargetCoding, fit_target
 
 ImageShape = tuple[int, int, int]
 
 _FORMAT, _VERSION, _MARKER, _ARRAYS = "automl-task", 1, "task.json", "arrays.npz"
 _MIN_ROWS = 5
-_STRATA_OF_VALUES = 10
 
 
 class Options(TypedDict, total=False):
@@ -51,7 +52,7 @@ class Recipe:
     """How a table becomes a task.
 
     Args:
-        kind: "classification" or "regression"; None to tell by the target's values (`automl.preprocessing.fit_target`).
+        kind: "classification" or "regression"; None to tell by the target's values (`automl.targets.fit_target`).
         metric: Name of the metric to judge by (`automl.metrics.METRICS`); None for log_loss or rmse.
         seed: Seed of the split.
         validation_fraction: Share of the rows that judge candidates.
@@ -414,7 +415,8 @@ def _from_table(table: Table, target: str, name: str, recipe: Recipe, reference:
     features, column = table.without((*recipe.ignore, target)), table.columns[target]
     _check_size(len(table), name, recipe, features)
     coding, reading = fit_target(target, column, recipe.kind)
-    rows = split(_strata(column, coding, needed=3 if recipe.test_fraction else 2), recipe)
+    strata = strata_of(column, coding, needed=3 if recipe.test_fraction else 2)
+    rows = split(strata, recipe.seed, recipe.validation_fraction, recipe.test_fraction)
     coding = coding.standardised(column, rows[0])
     preprocessor, decisions = fit_preprocessor(
         features, rows[0], max_levels=recipe.max_levels, shared_scale=recipe.image_shape is not None
@@ -454,50 +456,6 @@ def _check_size(n_rows: int, name: str, recipe: Recipe, features: Table) -> None
             f"got images of the shape {recipe.image_shape}, which have {np.prod(recipe.image_shape)} pixels, and "
             f"{len(features.columns)} columns; expected a column a pixel: mend image_shape."
         )
-
-
-def _strata(column: Column, coding: TargetCoding, needed: int) -> NDArray[np.intp]:
-    """What the parts are to hold in equal shares: the classes, or tenths of the target's range by rank."""
-    targets = coding.encode(column)
-    if coding.kind == "regression":
-        n_strata = max(1, min(_STRATA_OF_VALUES, len(column) // 10))
-        ranks = np.argsort(np.argsort(targets, kind="stable"), kind="stable")
-        return (ranks * n_strata // len(column)).astype(np.intp)
-    counts = np.bincount(targets.astype(np.intp), minlength=coding.n_outputs)
-    if counts.min() < needed:
-        few = [f"{label!r} ({count})" for label, count in zip(coding.classes, counts, strict=True) if count < needed]
-        raise InputError(
-            f"target {coding.name!r} has {len(few)} of {len(counts)} classes with too few rows: {', '.join(few[:5])}"
-            f"{', ...' if len(few) > 5 else ''}; expected at least {needed} rows of each, one a part of the split: "
-            "add rows, remove these classes, or predict it with kind='regression' if it is a number."
-        )
-    return targets.astype(np.intp)
-
-
-def split(strata: NDArray[np.intp], recipe: Recipe) -> tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.intp]]:
-    """Rows of the training, validation and test parts: disjoint, together all rows, each sorted.
-
-    Within each stratum the rows are shuffled by the seed; each held-out part takes its share, rounded, and at least
-    one, so that every class is trained on and judged.
-
-    Args:
-        strata: The stratum of each row [n].
-        recipe: The shares and the seed.
-
-    Returns:
-        Indices of the rows of each part; the test part is empty where its share is 0.
-    """
-    generator = np.random.default_rng(recipe.seed)
-    parts: tuple[list[NDArray[np.intp]], ...] = ([], [], [])
-    for stratum in np.unique(strata):
-        rows = generator.permutation(np.flatnonzero(strata == stratum))
-        n_test = max(1, round(len(rows) * recipe.test_fraction)) if recipe.test_fraction else 0
-        n_validation = min(max(1, round(len(rows) * recipe.validation_fraction)), len(rows) - n_test - 1)
-        n_train = len(rows) - n_test - n_validation
-        for part, chosen in zip(parts, np.split(rows, [n_train, n_train + n_validation]), strict=True):
-            part.append(chosen)
-    train, validation, test = (np.sort(np.concatenate(part)) for part in parts)
-    return train, validation, test
 
 
 def _some(names: Sequence[str], limit: int = 8) -> str:

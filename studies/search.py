@@ -16,10 +16,10 @@ import optuna
 from optuna.trial import TrialState
 
 from automl.errors import InputError, nearest
-from automl.preprocessing import Kind
 from automl.spaces.base import Space
 from automl.spaces.cnn import CNNSpace
 from automl.spaces.mlp import MLPSpace
+from automl.targets import Kind
 from automl.task import Task, load_task
 from automl.trainer import TrainerSettings
 from studies.attributes import BUDGET, DEFINITION, TrialFacts

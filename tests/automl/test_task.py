@@ -14,7 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from automl.errors import InputError
-from automl.task import BUILT_IN, Recipe, Task, load_task, split, task_from_reference
+from automl.splits import split
+from automl.task import BUILT_IN, Task, load_task, task_from_reference
 
 
 def write_csv(folder: Path, n: int = 60, name: str = "data.csv", **columns: Any) -> Path:
@@ -81,14 +82,13 @@ def test_parts_are_disjoint_complete_and_hold_every_class_in_its_share(
     classes: list[int], seed: int, shares: tuple[float, float]
 ) -> None:
     strata = np.repeat(np.arange(len(classes)), classes)
-    recipe = Recipe(seed=seed, validation_fraction=shares[0], test_fraction=shares[1])
-    parts = split(strata, recipe)
+    parts = split(strata, seed, *shares)
     assert sorted(np.concatenate(parts)) == list(range(len(strata)))
     for part, share in zip(parts[1:], shares, strict=True):
         counts = np.bincount(strata[part], minlength=len(classes))
         assert all(abs(count - n * share) <= 1.5 for count, n in zip(counts, classes, strict=True))
     assert np.bincount(strata[parts[0]], minlength=len(classes)).min() >= 1
-    assert all(np.array_equal(a, b) for a, b in zip(parts, split(strata, recipe), strict=True))
+    assert all(np.array_equal(a, b) for a, b in zip(parts, split(strata, seed, *shares), strict=True))
 
 
 def test_the_seed_alone_changes_the_split_and_the_digest() -> None:
