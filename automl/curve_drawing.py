@@ -8,20 +8,27 @@ from dataclasses import dataclass
 from xml.sax.saxutils import escape
 
 _WIDTH, _HEIGHT = 440, 280
+_WIDE = 20.0  # the ratio of the largest value to the smallest from which the scale is logarithmic
 _LEFT, _RIGHT, _TOP, _BOTTOM = 58.0, 18.0, 58.0, 42.0
 
 
 @dataclass(frozen=True)
 class _Scale:
-    """A linear map from the interval of an axis to pixels."""
+    """A map from the interval of an axis to pixels, linear or logarithmic."""
 
     low: float
     high: float
     start: float
     end: float
+    log: bool = False
 
     def __call__(self, value: float) -> float:
-        return self.start + (value - self.low) / (self.high - self.low) * (self.end - self.start)
+        if self.log:
+            low, high = math.log(self.low), math.log(self.high)
+            share = (math.log(value) - low) / (high - low)
+        else:
+            share = (value - self.low) / (self.high - self.low)
+        return self.start + share * (self.end - self.start)
 
 
 def curve_svg(
@@ -75,9 +82,11 @@ def _chart(
     points: Sequence[tuple[int, float]], epochs: int, best: tuple[int, float] | None, axis: str
 ) -> Iterator[str]:
     values = [value for _, value in points]
-    marks = _ticks(min(values), max(values))
+    low, high = min(values), max(values)
+    log = 0.0 < low < high / _WIDE
+    marks = _decades(low, high) if log else _ticks(low, high)
     x = _Scale(1, max(epochs, 2), _LEFT, _WIDTH - _RIGHT)
-    y = _Scale(min(marks[0], *values, math.inf), max(marks[-1], *values, -math.inf), _HEIGHT - _BOTTOM, _TOP)
+    y = _Scale(min(low, *marks), max(high, *marks), _HEIGHT - _BOTTOM, _TOP, log)
     for mark in marks:
         yield f'<line class="grid" x1="{_LEFT}" x2="{_WIDTH - _RIGHT}" y1="{y(mark):.1f}" y2="{y(mark):.1f}"/>'
         yield f'<text x="{_LEFT - 8}" y="{y(mark) + 4:.1f}" text-anchor="end">{mark:.6g}</text>'
@@ -106,4 +115,13 @@ def _ticks(low: float, high: float) -> list[float]:
     step = next(factor * power for factor in (1, 2, 5, 10) if factor * power >= rough * 0.999)
     first, last = math.floor(low / step), math.ceil(high / step)
     last = max(last, first + 1)
-    return [round(i * step, 12) for i in range(first, last + 1)]
+    return [i * step for i in range(first, last + 1)]
+
+
+def _decades(low: float, high: float) -> list[float]:
+    """Powers of ten within the interval, at most seven, and their 2- and 5-fold where the interval is short."""
+    first, last = math.floor(math.log10(low)), math.ceil(math.log10(high))
+    step = math.ceil((last - first) / 6)
+    factors = (1, 2, 5) if last - first <= 3 else (1,)
+    marks = (factor * 10.0**power for power in range(first, last + 1, step) for factor in factors)
+    return [mark for mark in marks if low <= mark <= high]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from studies.attributes import StudyDefinition, TrialFacts
 
@@ -22,8 +22,8 @@ def trial_note(number: int, facts: TrialFacts, *, picture_url: str) -> str:
     reason = f"**{_one_line(facts.reason)}**" if facts.reason else ""
     has_picture = facts.architecture is not None or facts.curve
     picture = f"![Architecture and learning curve of trial {number}]({picture_url})" if has_picture else ""
-    measured = " · ".join(f"{_one_line(name)} **{_one_line(value)}**" for name, value in _measured(facts))
-    return "\n\n".join(part for part in (reason, measured, picture, _proposal(facts)) if part)
+    parts = (reason, _line(_sizes(facts)), _line(_metrics(facts.metrics)), picture, _proposal(facts))
+    return "\n\n".join(part for part in parts if part)
 
 
 def study_note(definition: StudyDefinition, *, best_value: float | None, best_number: int | None, url: str) -> str:
@@ -50,13 +50,17 @@ def study_note(definition: StudyDefinition, *, best_value: float | None, best_nu
     return text if best_value is None else f"{text}\n\n![Architecture of the best trial]({url})"
 
 
-def _measured(facts: TrialFacts) -> list[tuple[str, str]]:
+def _line(facts: Iterable[tuple[str, str]]) -> str:
+    return " · ".join(f"{_one_line(name)} **{_one_line(value)}**" for name, value in facts)
+
+
+def _sizes(facts: TrialFacts) -> list[tuple[str, str]]:
     counts = (("depth", facts.depth), ("parameters", facts.parameters), ("FLOPs", facts.flops))
     epochs = (("epochs", facts.epochs), ("best epoch", facts.best_epoch))
     measured = [(name, f"{count:,}") for name, count in (*counts, *epochs) if count is not None]
     if facts.seconds is not None:
         measured.append(("seconds", f"{facts.seconds:.2f}"))
-    return measured + _metrics(facts.metrics)
+    return measured
 
 
 def _metrics(metrics: Mapping[str, float | None]) -> list[tuple[str, str]]:

@@ -42,11 +42,21 @@ def test_the_best_epoch_is_marked_and_named_in_the_heading() -> None:
     assert title is not None and title.text == "Validation log loss: 0.25 after 2 epochs"
 
 
+def test_curves_over_several_magnitudes_have_a_logarithmic_scale() -> None:
+    path = path_of(draw([1.0, 0.1, 0.01]))
+    heights = [float(point.split()[1]) for point in path.removeprefix("M").split("L")]
+    assert heights[1] - heights[0] == pytest.approx(heights[2] - heights[1], abs=0.2)
+    labels = [text.text for text in draw([1.0, 0.1, 0.01]).iter(f"{SVG}text")]
+    assert {"1", "0.5", "0.1", "0.05", "0.01"} <= set(labels)
+
+
 def test_epochs_that_are_not_finite_leave_a_gap() -> None:
     assert path_of(draw([1.0, math.nan, math.inf, None, 2.0])).count("M") == 2
 
 
-@pytest.mark.parametrize("curve", [[], [math.nan], [0.5], [0.0, 0.0], [1e-300, 2e-300], [1e30, -1e30], [-5.0] * 500])
+@pytest.mark.parametrize(
+    "curve", [[], [math.nan], [0.5], [0.0, 0.0], [1e-300, 2e-300], [1e30, -1e30], [-5.0] * 500, [1e-300, 1e300]]
+)
 def test_any_curve_can_be_drawn(curve: list[float]) -> None:
     assert "nan" not in (path.attrib["d"] if (path := draw(curve, 1).find(f"{SVG}path")) is not None else "")
 
