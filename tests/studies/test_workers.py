@@ -27,8 +27,12 @@ for word in sys.stdin:
 open(f"{folder}/ended-{index}", "w").close()
 """
 _DIES_ONCE = """
-    import os, pathlib
-    if index == 0: os.kill(os.getpid(), 9)
+    import os, time
+    if index == 0:
+        open(f"{folder}/dying", "w").close()
+        os.kill(os.getpid(), 9)
+    while not os.path.exists(f"{folder}/dying"):
+        time.sleep(0.01)  # until the first worker has had its trial
 """
 _STAYS = """
     import signal, time
