@@ -1,0 +1,317 @@
+"""NAO: candidates found by gradient steps in a learnt continuous space (Luo et al. 2018; SemiNAS, Luo et al. 2020).
+
+For a proposal the best observed candidates are encoded, their latent outputs moved down the gradient of the predicted
+loss with growing step sizes, and decoded; the best of what comes out is stepped from again. Where the steps yield too
+few new candidates, mutants of the same seeds fill the pool, which the proposal's notes say. The ensemble of predictors
+then chooses from the pool by an acquisition function.
+
+The model is a function of the first k observations, k growing on a fixed schedule: it starts from the parameters that
+were fitted to the first n_startup 2^i of them, and these from the ones before. So any instance can replay any proposal
+at the cost of a logarithmic number of fits.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from automl.acquisition import Acquisition, acquisition_values, check_acquisition
+from automl.observations import Candidate, Observations
+from automl.proposers.base import Proposal
+from automl.proposers.pool import check_request, unseen_sample
+from automl.spaces.base import Space
+from automl.surrogates.gaussian_pool import GaussianPool
+from automl.surrogates.nao import NAOModel, NAOSettings, pretrain
+
+_MODELS_KEPT = 16
+_NOISE = 0.1  # variance of a value's normal score around the ensemble's mean, for candidates that are still evaluated
+
+
+@dataclass(frozen=True)
+class LatentSearch:
+    """How a model is searched for new candidates.
+
+    Args:
+        n_seeds: Observed candidates to step from: half of them the best by value, half by prediction.
+        step_sizes: Lengths of the latent steps, growing.
+        n_rounds: Rounds of steps; each but the first begins at the best of what the one before found.
+        n_wanted: New candidates below which mutants are added.
+        beam_width: Decodings of each latent point; 1 is greedy decoding.
+        latent: Whether latent steps are made; without, mutants alone are compared (an ablation).
+    """
+
+    n_seeds: int = 20
+    step_sizes: tuple[float, ...] = (0.25, 0.5, 1.0, 2.0, 4.0)
+    n_rounds: int = 2
+    n_wanted: int = 20
+    beam_width: int = 1
+    latent: bool = True
+
+    def __post_init__(self) -> None:
+        for name in ("n_seeds", "n_rounds", "n_wanted", "beam_width"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"got {name} = {getattr(self, name)}, expected at least 1; raise it.")
+        if not self.step_sizes or min(self.step_sizes) <= 0 or list(self.step_sizes) != sorted(self.step_sizes):
+            raise ValueError(f"got the step sizes {self.step_sizes}, expected positive ones in growing order.")
+
+
+@dataclass(frozen=True)
+class Found:
+    """A new candidate and how it was found: "latent" or "mutation", from which seed, in which round, by which step."""
+
+    candidate: Candidate
+    origin: str
+    seed: Candidate
+    round: int = 0
+    step_size: float = 0.0
+
+
+class NewCandidates:
+    """Candidates not seen before, each once, and how many were offered that were not new.
+
+    Args:
+        seen: Digests that are not new.
+    """
+
+    def __init__(self, seen: AbstractSet[str]) -> None:
+        self._seen = seen
+        self._found: dict[str, Found] = {}
+        self.n_duplicates = 0
+
+    def __len__(self) -> int:
+        return len(self._found)
+
+    def offer(self, found: Found) -> None:
+        """Takes a candidate if it is new."""
+        digest = found.candidate.digest
+        if digest in self._seen or digest in self._found:
+            self.n_duplicates += 1
+        else:
+            self._found[digest] = found
+
+    def listed(self, start: int = 0) -> list[Found]:
+        """What was found, in that order, from number `start` on."""
+        return list(self._found.values())[start:]
+
+
+def search_latent_space(
+    model: NAOModel,
+    seeds: Sequence[Candidate],
+    seen: AbstractSet[str],
+    search: LatentSearch,
+    generator: np.random.Generator,
+) -> NewCandidates:
+    """New candidates around the seeds: by latent steps and, where these find fewer than wanted, by mutation.
+
+    Args:
+        model: Whose predictions are improved; each step follows one of its heads, drawn at random.
+        seeds: Where to begin.
+        seen: Digests of candidates that are not new.
+        search: How to search.
+        generator: Draws heads and mutants.
+    """
+    new = NewCandidates(seen)
+    starts = list(seeds)
+    for round_ in range(search.n_rounds):
+        before = len(new)
+        if search.latent:
+            _latent_round(model, starts, new, search, round_, generator)
+        if len(new) < (round_ + 1) * search.n_wanted:
+            _mutate(model, starts, new, (round_ + 1) * search.n_wanted, round_, generator)
+        fresh = [found.candidate for found in new.listed(before)]
+        if not fresh:
+            break
+        starts = _best(model, fresh, search.n_seeds)
+    return new
+
+
+def _latent_round(
+    model: NAOModel,
+    starts: Sequence[Candidate],
+    new: NewCandidates,
+    search: LatentSearch,
+    round_: int,
+    generator: np.random.Generator,
+) -> None:
+    sequences = [model.vocabulary.encode(candidate) for candidate in starts]
+    heads = generator.integers(model.settings.n_heads, size=len(starts)).tolist()
+    rows = model.improve(sequences, search.step_sizes, heads=heads, beam_width=search.beam_width)
+    for i, decoded in enumerate(rows):
+        size, start = search.step_sizes[i // len(starts)], starts[i % len(starts)]
+        for candidate in decoded:
+            new.offer(Found(candidate, "latent", start, round_, size))
+
+
+def _mutate(
+    model: NAOModel,
+    starts: Sequence[Candidate],
+    new: NewCandidates,
+    n_wanted: int,
+    round_: int,
+    generator: np.random.Generator,
+) -> None:
+    """Mutants of random starts until so many are found, or three times as many tries were made."""
+    for _ in range(3 * (n_wanted - len(new))):
+        if len(new) >= n_wanted:
+            return
+        start = starts[int(generator.integers(len(starts)))]
+        new.offer(Found(model.vocabulary.space.mutate(start, generator), "mutation", start, round_))
+
+
+def _best(model: NAOModel, candidates: Sequence[Candidate], n: int) -> list[Candidate]:
+    """The n candidates of lowest mean prediction."""
+    order = model.predict(candidates).mean.argsort(kind="stable")
+    return [candidates[i] for i in order[:n]]
+
+
+@dataclass(frozen=True)
+class NAOProposer:
+    """Proposes what latent steps from the best observed candidates decode to, chosen by an acquisition function.
+
+    Args:
+        space: The space to search.
+        n_startup: Number of known values before the model is asked; until then proposals are random.
+        refit_every: Number of further values after which the model is fitted again.
+        acquisition: "log-ei", "ei", "ucb", "thompson" or "ttei", of the ensemble's mean and covariance.
+        search: How new candidates are looked for.
+        settings: The model's.
+
+    Raises:
+        ValueError: If `n_startup` or `refit_every` is below 1, or the acquisition function is unknown.
+    """
+
+    space: Space
+    n_startup: int = 10
+    refit_every: int = 10
+    acquisition: Acquisition = "log-ei"
+    search: LatentSearch = field(default_factory=LatentSearch)
+    settings: NAOSettings = field(default_factory=NAOSettings)
+
+    def __post_init__(self) -> None:
+        check_acquisition(self.acquisition)
+        for name in ("n_startup", "refit_every"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"got {name} = {getattr(self, name)}, expected at least 1; raise it.")
+
+    def propose(self, observations: Observations, n: int, generator: np.random.Generator) -> list[Proposal]:
+        """The next `n` candidates, see `automl.proposers.base.Proposer`.
+
+        Raises:
+            ValueError: If `n` is below 1 or the observations have several objectives.
+        """
+        check_request(observations, n)
+        seen = set(observations.digests)
+        proposals: list[Proposal] = []
+        if len(observations) >= self.n_startup:
+            proposals = self._modelled(observations, n, seen, generator)
+        seen |= {proposal.candidate.digest for proposal in proposals}
+        while len(proposals) < n:
+            candidate = unseen_sample(self.space, seen, generator)
+            seen.add(candidate.digest)
+            proposals.append(Proposal(candidate, {"origin": "random"}))
+        return proposals
+
+    def model(self, observations: Observations) -> NAOModel:
+        """The model that proposals are made with at these observations; at least one value must be known."""
+        n = len(observations)
+        return self._fitted(observations, max(n - (n - self.n_startup) % self.refit_every, 1) if n else 0)
+
+    def _fitted(self, observations: Observations, k: int) -> NAOModel:
+        """The model of the first k observations, fitted on from the model of some n_startup 2^i < k of them."""
+        key = _digest(observations, k)
+        if key not in self._models:
+            base = self._base_size(k)
+            start = self._fitted(observations, base) if base else pretrain(self.space, self.settings)
+            if len(self._models) >= _MODELS_KEPT:
+                self._models.clear()
+            self._models[key] = start.refine(observations.candidates[:k], observations.values[:k, 0])
+        return self._models[key]
+
+    def _base_size(self, k: int) -> int:
+        """The largest n_startup 2^i below k; 0 if there is none."""
+        size = self.n_startup
+        while 2 * size < k:
+            size *= 2
+        return size if size < k else 0
+
+    @cached_property
+    def _models(self) -> dict[str, NAOModel]:
+        return {}
+
+    def _modelled(
+        self, observations: Observations, n: int, seen: AbstractSet[str], generator: np.random.Generator
+    ) -> list[Proposal]:
+        """Up to n proposals from the pool, fewer where the pool has fewer."""
+        model = self.model(observations)
+        seeds = self._seeds(model, observations)
+        new = search_latent_space(model, seeds, seen, self.search, generator)
+        pool = new.listed()
+        if not pool:
+            return []
+        chosen = self._chosen(model, pool, observations, n, generator)
+        counts = {"n_new": len(pool), "n_duplicates": new.n_duplicates}
+        counts["n_mutants"] = sum(found.origin == "mutation" for found in pool)
+        return [Proposal(pool[i].candidate, _notes(pool[i], facts) | counts) for i, facts in chosen]
+
+    def _seeds(self, model: NAOModel, observations: Observations) -> list[Candidate]:
+        by_value = observations.values[:, 0].argsort(kind="stable")[: (self.search.n_seeds + 1) // 2]
+        best = [observations.candidates[i] for i in by_value]
+        predicted = _best(model, observations.candidates, self.search.n_seeds)
+        return list({candidate.digest: candidate for candidate in (*best, *predicted)}.values())[: self.search.n_seeds]
+
+    def _chosen(
+        self, model: NAOModel, pool: Sequence[Found], observations: Observations, n: int, generator: np.random.Generator
+    ) -> list[tuple[int, dict[str, Any]]]:
+        """Indices into the pool, and what spoke for each; pending candidates and those chosen count as observed."""
+        everyone = (*(found.candidate for found in pool), *observations.pending)
+        taken = list(range(len(pool), len(everyone)))
+        gaussian = _ensemble_pool(model.head_predictions(everyone))
+        incumbent = float(model.predict(observations.candidates).mean.min())
+        chosen: list[tuple[int, dict[str, Any]]] = []
+        for _ in range(min(n, len(pool))):
+            imagined = gaussian.hallucinated(taken)
+            values = acquisition_values(self.acquisition, imagined, incumbent, len(observations), generator)
+            values[taken] = -torch.inf
+            best = int(values.argmax())
+            facts = {"acquisition": self.acquisition, "acquisition_value": float(values[best])}
+            facts["predicted_score"] = float(imagined.mean[best])
+            chosen.append((best, facts | {"score_deviation": float(imagined.variance[best].sqrt())}))
+            taken.append(best)
+        return chosen
+
+
+def _ensemble_pool(predictions: np.ndarray[Any, np.dtype[np.float64]]) -> GaussianPool:
+    """A Gaussian with mean and covariance of the heads' predictions, an `M x N` array."""
+    scores = torch.from_numpy(predictions)
+    mean = scores.mean(dim=0)
+    centred = (scores - mean) / max(len(scores) - 1, 1) ** 0.5
+
+    def covariance(rows: Tensor, columns: Tensor) -> Tensor:
+        block: Tensor = centred[:, rows].T @ centred[:, columns]
+        return block
+
+    return GaussianPool(mean, centred.square().sum(dim=0), covariance, _NOISE)
+
+
+def _notes(found: Found, facts: dict[str, Any]) -> dict[str, Any]:
+    notes: dict[str, Any] = {"origin": found.origin, "seed": found.seed.digest, "round": found.round, **facts}
+    if found.origin == "latent":
+        notes["step_size"] = found.step_size
+    return notes
+
+
+def _digest(observations: Observations, k: int) -> str:
+    """Hexadecimal digest of the first k observations, in their order."""
+    text = hashlib.sha256()
+    for candidate, value in zip(observations.candidates[:k], observations.values[:k, 0], strict=True):
+        text.update(candidate.digest.encode())
+        text.update(value.tobytes())
+    return text.hexdigest()

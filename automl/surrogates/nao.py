@@ -1,0 +1,434 @@
+"""NAO's surrogate: pre-trained on unlabelled candidates, refined on observed values, improved along its gradient.
+
+Neural Architecture Optimization (Luo et al. 2018) with the semi-supervised training of SemiNAS (Luo et al. 2020). The
+autoencoder learns the space from random candidates alone, before any value is known; that result depends on the space
+and the settings only. `NAOModel.refine` then fits predictor and autoencoder together to what was observed, starting
+from the parameters at hand. `NAOModel.improve` is the latent step: down the gradient of the predicted loss with respect
+to every encoder output, then decoding under the space's legal sets.
+
+Everything here is deterministic given (space, settings, observations): seeds come from the settings.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import lru_cache
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from automl.observations import Candidate, Observations
+from automl.scales import normal_scores
+from automl.sequences import TokenBatch, TokenSequence, Vocabulary
+from automl.spaces.base import Space
+from automl.surrogates.base import Prediction
+from automl.surrogates.nao_decoding import decode
+from automl.surrogates.nao_network import EncoderPredictorDecoder, TokenTensors
+from kernels.architecture import Architecture
+
+_SMALLEST_DEVIATION = 1e-6
+_CLIP = 5.0  # the largest gradient norm, as in the paper's code
+
+
+@dataclass(frozen=True)
+class NAOSettings:
+    """How NAO's network is shaped and trained.
+
+    Args:
+        width: E, width of embeddings and LSTMs.
+        n_heads: Number of predictors in the ensemble; with 1 there is no uncertainty.
+        head_width: Width of a predictor's hidden layer.
+        prior_scale: Scale of the heads' fixed random priors.
+        n_unlabelled: Random candidates on which the autoencoder is pre-trained.
+        pretraining_steps: Optimiser steps on them; 0 leaves pre-training out.
+        refinement_steps: Optimiser steps on the observations at each `refine`.
+        pseudo_labels: Random candidates that get the predictor's own labels in a second pass of `refine` (SemiNAS).
+        batch_size: Sequences a step of pre-training; refinement takes all observations at once up to four times that.
+        learning_rate: Peak of the one-cycle schedule of both trainings.
+        weight_decay: Decoupled weight decay.
+        trade_off: Weight of the squared error; the reconstruction's NLL has the rest.
+        n_orders: Equivalent layer orders of each observed candidate that training cycles through.
+        seed: Of the parameters and of every draw in training.
+    """
+
+    width: int = 48
+    n_heads: int = 8
+    head_width: int = 32
+    prior_scale: float = 1.0
+    n_unlabelled: int = 2000
+    pretraining_steps: int = 300
+    refinement_steps: int = 40
+    pseudo_labels: int = 0
+    batch_size: int = 128
+    learning_rate: float = 1e-2
+    weight_decay: float = 1e-2
+    trade_off: float = 0.8
+    n_orders: int = 4
+    seed: int = 0
+
+
+class NAOModel:
+    """Encoder, predictor and decoder of one space, in some state of training.
+
+    Args:
+        vocabulary: The tokens of the space.
+        settings: How to train.
+        network: The parameters; never changed in place.
+        spread: By how much the heads' differences are stretched, see `refine`.
+    """
+
+    def __init__(
+        self,
+        vocabulary: Vocabulary,
+        settings: NAOSettings,
+        network: EncoderPredictorDecoder,
+        spread: float = 1.0,
+    ) -> None:
+        self.vocabulary = vocabulary
+        self.settings = settings
+        self.network = network.eval()
+        self.spread = spread
+
+    def embed(self, candidates: Sequence[Candidate]) -> NDArray[np.float64]:
+        """Embeddings of length 1, an `n x E` array."""
+        with _deterministic(), torch.no_grad():
+            outputs = self.network.encode(_tensors([self.vocabulary.encode(c) for c in candidates]))
+            return self.network.pool(outputs).numpy().astype(np.float64)
+
+    def predict(self, candidates: Sequence[Candidate]) -> Prediction:
+        """Mean and deviation of the heads' predictions, see `automl.surrogates.base.FittedSurrogate`."""
+        scores = self.head_predictions(candidates)
+        deviation = scores.std(axis=0, ddof=1) if len(scores) > 1 else np.zeros(scores.shape[1])
+        return Prediction(scores.mean(axis=0), np.maximum(deviation, _SMALLEST_DEVIATION))
+
+    def head_predictions(self, candidates: Sequence[Candidate]) -> NDArray[np.float64]:
+        """Standardised losses that each head expects, an `M x n` array."""
+        with _deterministic(), torch.no_grad():
+            batch = _tensors([self.vocabulary.encode(c) for c in candidates])
+            scores = self.network.predict(self.network.encode(batch)).numpy().astype(np.float64)
+        mean = scores.mean(axis=0)
+        return np.asarray(mean + self.spread * (scores - mean))
+
+    def refine(self, candidates: Sequence[Candidate], losses: NDArray[np.float64]) -> NAOModel:
+        """The model fitted to observed losses, from the present parameters on.
+
+        Each head leaves out about a third of the observations (the bootstrap). The heads' differences are then
+        stretched until they match the errors on observations left out: as they come they are a half of the error on
+        NAS-Bench-Graph's tables, and an acquisition function that believed them would never explore.
+
+        Args:
+            candidates: The n observed candidates.
+            losses: Their losses, `n`; standardised here, by their ranks.
+
+        Returns:
+            A new model; this one is unchanged.
+        """
+        settings = self.settings
+        generator = np.random.default_rng((settings.seed, len(candidates)))
+        labelled = _Labelled(
+            [_orders(self.vocabulary, c, settings.n_orders, generator) for c in candidates], normal_scores(losses)
+        )
+        network = copy.deepcopy(self.network)
+        with _deterministic():
+            _fit(network, labelled, settings, generator, None)
+            if settings.pseudo_labels:
+                unlabelled = _tensors([self.vocabulary.sample(generator) for _ in range(settings.pseudo_labels)])
+                _fit(network, labelled, settings, generator, unlabelled)
+        scores = NAOModel(self.vocabulary, settings, network).head_predictions(candidates)
+        spread = _calibrated_spread(scores, normal_scores(losses), _bootstrap_weights(settings, len(losses)))
+        return NAOModel(self.vocabulary, settings, network, spread)
+
+    def improve(
+        self,
+        seeds: Sequence[TokenSequence],
+        step_sizes: Sequence[float],
+        *,
+        heads: Sequence[int] | None = None,
+        beam_width: int = 1,
+    ) -> list[list[Candidate]]:
+        """Candidates decoded one latent step from each seed, for several step sizes.
+
+        Every encoder output moves down the gradient of the predicted loss and is put back to length 1. The gradient of
+        a sequence is scaled so that its longest vector has length 1: a step size then means the same in every stage of
+        training.
+
+        Args:
+            seeds: The B sequences to start from.
+            step_sizes: Lengths of the longest move among a sequence's outputs, which themselves have length 1.
+            heads: For each seed the predictor to follow; the mean of all where None.
+            beam_width: Decodings to return of each row, likeliest first; 1 is greedy decoding.
+
+        Returns:
+            Candidates of each row: all seeds with the first step size, all with the second, and so on.
+        """
+        n_steps = len(step_sizes)
+        with _deterministic():
+            batch = _tensors(seeds)
+            with torch.no_grad():
+                outputs = self.network.encode(batch)
+            direction = self._descent_direction(outputs, heads)
+            sizes = torch.tensor(step_sizes, dtype=outputs.dtype)[:, None, None, None]
+            moved = (outputs + sizes * direction).flatten(0, 1)
+            mask = batch.mask.repeat(n_steps, 1)
+            moved = F.normalize(moved, dim=-1) * mask.unsqueeze(-1)
+            with torch.no_grad():
+                return decode(self.network, self.vocabulary, moved, mask, list(seeds) * n_steps, beam_width=beam_width)
+
+    def _descent_direction(self, outputs: Tensor, heads: Sequence[int] | None) -> Tensor:
+        """Minus the gradient of the predicted loss, `B x T x E`, the longest vector of each sequence of length 1."""
+        outputs = outputs.requires_grad_()
+        predictions = self.network.predict(outputs)
+        followed = predictions.mean(dim=0) if heads is None else predictions[list(heads), torch.arange(len(heads))]
+        (gradient,) = torch.autograd.grad(followed.sum(), outputs)
+        longest = gradient.norm(dim=-1).amax(dim=1).clamp_min(1e-12)
+        outputs.requires_grad_(False)
+        direction: Tensor = -gradient / longest[:, None, None]
+        return direction
+
+    def reconstruct(self, sequences: Sequence[TokenSequence]) -> list[Candidate]:
+        """What greedy decoding makes of the sequences' own encoder outputs: themselves, once pre-trained."""
+        with _deterministic(), torch.no_grad():
+            batch = _tensors(sequences)
+            outputs = self.network.encode(batch)
+            decoded = decode(self.network, self.vocabulary, outputs, batch.mask, sequences)
+        return [candidates[0] for candidates in decoded]
+
+
+@dataclass(frozen=True)
+class NAOSurrogate:
+    """NAO's predictor as a surrogate: pre-trained once, fitted anew to every set of observations.
+
+    Args:
+        space: The space of the candidates.
+        settings: How to train.
+    """
+
+    space: Space
+    settings: NAOSettings = field(default_factory=NAOSettings)
+
+    def fit(self, observations: Observations) -> NAOModel:
+        """Learns from the observations, see `automl.surrogates.base.Surrogate`.
+
+        Raises:
+            ValueError: If there is no value, or there are several objectives.
+        """
+        if not len(observations):
+            raise ValueError("got no observations, expected at least one value to learn from; evaluate a candidate.")
+        if observations.values.shape[1] != 1:
+            raise ValueError(
+                f"got observations of {observations.values.shape[1]} objectives, expected one objective; "
+                "pass one column of the values."
+            )
+        return pretrain(self.space, self.settings).refine(observations.candidates, observations.values[:, 0])
+
+
+@lru_cache(maxsize=8)
+def pretrain(space: Space, settings: NAOSettings) -> NAOModel:
+    """A model whose autoencoder knows the space, and whose predictor knows nothing yet.
+
+    A function of its arguments alone, so that all proposers of a process can share what it returned.
+    """
+    vocabulary = Vocabulary(space)
+    generator = np.random.default_rng(settings.seed)
+    with _deterministic():
+        torch.manual_seed(settings.seed)
+        network = EncoderPredictorDecoder(
+            vocabulary, settings.width, settings.n_heads, settings.head_width, settings.prior_scale
+        )
+        if settings.pretraining_steps:
+            _pretrain(
+                network, [vocabulary.sample(generator) for _ in range(settings.n_unlabelled)], settings, generator
+            )
+    return NAOModel(vocabulary, settings, network)
+
+
+def _pretrain(
+    network: EncoderPredictorDecoder,
+    sequences: Sequence[TokenSequence],
+    settings: NAOSettings,
+    generator: np.random.Generator,
+) -> None:
+    batch = _tensors(sorted(sequences, key=len))
+    lengths = batch.mask.sum(dim=1).double()
+    descend = _Descent([(network.autoencoder_parameters(), 1.0)], settings, settings.pretraining_steps)
+    for _ in range(settings.pretraining_steps):
+        # Neighbours in the order of length make batches with little padding; long ones count as their tokens do.
+        start = int(generator.integers(-settings.batch_size // 2, len(batch) - settings.batch_size // 2))
+        rows = torch.arange(max(start, 0), min(start + settings.batch_size, len(batch)))
+        part = batch[rows]
+        weight = float(lengths[rows].mean() / lengths.mean())
+        descend(weight * network.reconstruction_nll(part, network.encode(part)).mean())
+
+
+class _Labelled:
+    """Observed candidates, each in several equivalent orders, and their standardised losses."""
+
+    def __init__(self, orders: Sequence[Sequence[TokenSequence]], targets: NDArray[np.float64]) -> None:
+        self.batch = _tensors([sequence for row in orders for sequence in row])
+        lengths = np.array([len(row) for row in orders])
+        self._first = np.concatenate([[0], np.cumsum(lengths)[:-1]])
+        self._lengths = lengths
+        self.targets = torch.from_numpy(targets.astype(np.float32))
+
+    def draw(self, rows: NDArray[np.int64], generator: np.random.Generator) -> TokenTensors:
+        """One random order of each of the given candidates."""
+        order = (generator.random(len(rows)) * self._lengths[rows]).astype(np.int64)
+        return self.batch[torch.from_numpy(self._first[rows] + order)]
+
+
+def _fit(
+    network: EncoderPredictorDecoder,
+    labelled: _Labelled,
+    settings: NAOSettings,
+    generator: np.random.Generator,
+    unlabelled: TokenTensors | None,
+) -> None:
+    """Fits predictor and autoencoder to the labelled candidates and, with their present predictions, unlabelled ones.
+
+    Each head sees each observation as often as `_bootstrap_weights` says.
+    """
+    n = len(labelled.targets)
+    weights = torch.from_numpy(_bootstrap_weights(settings, n))
+    if unlabelled is not None:
+        with torch.no_grad():
+            pseudo = network.predict(network.encode(unlabelled))
+    groups = [(network.autoencoder_parameters(), 1.0), (list(network.heads.parameters()), 3.0)]
+    descend = _Descent(groups, settings, settings.refinement_steps)
+    for _ in range(settings.refinement_steps):
+        rows = _rows(n, 4 * settings.batch_size, generator)
+        batch = labelled.draw(rows, generator)
+        outputs = network.encode(batch)
+        error = (weights[:, rows] * (network.predict(outputs) - labelled.targets[rows]).square()).mean()
+        loss = settings.trade_off * error
+        if settings.trade_off < 1.0:
+            loss = loss + (1.0 - settings.trade_off) * network.reconstruction_nll(batch, outputs).mean()
+        if unlabelled is not None:
+            others = torch.from_numpy(generator.integers(len(unlabelled), size=settings.batch_size))
+            outputs = network.encode(unlabelled[others])
+            error = (network.predict(outputs) - pseudo[:, others]).square().mean()
+            loss = loss + settings.trade_off * error
+            loss = loss + (1.0 - settings.trade_off) * network.reconstruction_nll(unlabelled[others], outputs).mean()
+        descend(loss)
+
+
+def _rows(n: int, most: int, generator: np.random.Generator) -> NDArray[np.int64]:
+    return np.arange(n) if n <= most else generator.choice(n, size=most, replace=False)
+
+
+def _bootstrap_weights(settings: NAOSettings, n: int) -> NDArray[np.float32]:
+    """How often each head sees each observation, `M x n`, the same at every refinement; 1 for a single head."""
+    if settings.n_heads == 1:
+        return np.ones((1, n), dtype=np.float32)
+    draws = np.random.default_rng((settings.seed, 1)).poisson(1.0, size=(n, settings.n_heads))
+    return draws.T.astype(np.float32)
+
+
+def _calibrated_spread(
+    scores: NDArray[np.float64], targets: NDArray[np.float64], weights: NDArray[np.float32]
+) -> float:
+    """Root mean squared error over deviation of the heads that were not shown an observation, within 1 and 4."""
+    left_out = np.ma.masked_array(scores, mask=weights > 0)[:, (weights == 0).sum(axis=0) > 1]
+    targets = targets[(weights == 0).sum(axis=0) > 1]
+    if not len(targets):
+        return 1.0
+    error = float(np.mean((left_out.mean(axis=0) - targets) ** 2))
+    variance = float(left_out.var(axis=0, ddof=1).mean())
+    return float(np.clip(np.sqrt(error / max(variance, 1e-12)), 1.0, 4.0))
+
+
+class _Descent:
+    """AdamW with clipped gradients, its rate rising over a tenth of the steps and falling as a cosine; one call a step.
+
+    Written out because importing `torch.optim` brings torch's compiler, which takes seconds.
+
+    Args:
+        groups: Parameters, and by what their learning rate is multiplied.
+        settings: Peak learning rate and weight decay.
+        n_steps: Number of calls to come.
+    """
+
+    def __init__(
+        self, groups: Sequence[tuple[Iterable[nn.Parameter], float]], settings: NAOSettings, n_steps: int
+    ) -> None:
+        self._parameters = [parameter for group, _ in groups for parameter in group]
+        self._rates = [rate * settings.learning_rate for group, rate in groups for _ in group]
+        self._decay = settings.weight_decay
+        self._n_steps = n_steps
+        self._step = 0
+        self._mean = [torch.zeros_like(parameter) for parameter in self._parameters]
+        self._square = [torch.zeros_like(parameter) for parameter in self._parameters]
+
+    def __call__(self, loss: Tensor) -> None:
+        gradients = torch.autograd.grad(loss, self._parameters)
+        norm = torch.stack([gradient.norm() for gradient in gradients]).norm()
+        scale = min(1.0, _CLIP / (norm.item() + 1e-12))
+        self._step += 1
+        t, warm = self._step, max(self._n_steps // 10, 1)
+        phase = t / warm if t < warm else 0.5 + 0.5 * math.cos(math.pi * (t - warm) / (self._n_steps + 1 - warm))
+        correction = math.sqrt(1.0 - 0.999**t) / (1.0 - 0.9**t)
+        with torch.no_grad():
+            for parameter, rate, gradient, mean, square in zip(
+                self._parameters, self._rates, gradients, self._mean, self._square, strict=True
+            ):
+                mean.mul_(0.9).add_(gradient, alpha=0.1 * scale)
+                square.mul_(0.999).addcmul_(gradient, gradient, value=0.001 * scale**2)
+                parameter.mul_(1.0 - rate * phase * self._decay)
+                parameter.addcdiv_(mean, square.sqrt().add_(1e-8), value=-rate * phase * correction)
+
+
+def _orders(
+    vocabulary: Vocabulary, candidate: Candidate, n: int, generator: np.random.Generator
+) -> list[TokenSequence]:
+    """Distinct sequences of a candidate: its own, and up to n - 1 of random topological orders of its layers."""
+    sequences = [vocabulary.encode(candidate)]
+    architecture = candidate.architecture
+    if architecture is None:
+        return sequences
+    seen = {sequences[0].tokens}
+    for _ in range(n - 1):
+        permuted = architecture.permuted(_random_topological_order(architecture, generator))
+        sequence = vocabulary.encode(Candidate(permuted, candidate.hyperparameters))
+        if sequence.tokens not in seen:
+            seen.add(sequence.tokens)
+            sequences.append(sequence)
+    return sequences
+
+
+def _random_topological_order(architecture: Architecture, generator: np.random.Generator) -> list[int]:
+    waiting = [len(parents) for parents in architecture.parents]
+    ready = [architecture.input]
+    order = []
+    while ready:
+        layer = ready.pop(int(generator.integers(len(ready))))
+        order.append(layer)
+        for child in architecture.children[layer]:
+            waiting[child] -= 1
+            if waiting[child] == 0:
+                ready.append(child)
+    return order
+
+
+def _tensors(sequences: Sequence[TokenSequence]) -> TokenTensors:
+    return TokenTensors.of(TokenBatch.stack(sequences))
+
+
+@contextmanager
+def _deterministic() -> Iterator[None]:
+    """One thread and torch's own random state put back: results depend neither on the number of cores nor on callers.
+
+    One thread is also faster at these sizes.
+    """
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        with torch.random.fork_rng(devices=[]):
+            yield
+    finally:
+        torch.set_num_threads(threads)

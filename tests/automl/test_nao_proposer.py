@@ -1,0 +1,111 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from automl.observations import Observations
+from automl.proposers.nao import Found, LatentSearch, NAOProposer, NewCandidates
+from automl.spaces.base import Space
+from automl.surrogates.nao import NAOSettings
+from tests.contracts.proposer import SingleObjectiveContract, observe, width
+from tests.contracts.small_spaces import ChainSpace, ListedSpace
+
+SMALL = NAOSettings(width=16, n_unlabelled=200, pretraining_steps=40, refinement_steps=15)
+
+
+def proposer(space: Space = ChainSpace(), n_startup: int = 5) -> NAOProposer:  # noqa: B008  # a frozen value
+    return NAOProposer(space, n_startup=n_startup, refit_every=4, settings=SMALL)
+
+
+class TestNAOProposer(SingleObjectiveContract):
+    def make(self, space: Space) -> NAOProposer:
+        return proposer(space)
+
+
+def test_notes_say_where_a_proposal_comes_from_and_count_duplicates_and_mutants() -> None:
+    proposals = proposer().propose(observe(ChainSpace(), 12), 3, np.random.default_rng(0))
+    for proposal in proposals:
+        assert proposal.notes["origin"] in ("latent", "mutation")
+        assert {"seed", "acquisition_value", "predicted_score", "n_new", "n_duplicates", "n_mutants"} <= set(
+            proposal.notes
+        )
+
+
+def test_proposals_are_random_before_the_start_up_is_over() -> None:
+    proposals = proposer().propose(observe(ChainSpace(), 4), 2, np.random.default_rng(0))
+    assert [proposal.notes["origin"] for proposal in proposals] == ["random", "random"]
+
+
+def test_where_the_latent_steps_run_dry_mutants_fill_the_pool_and_are_counted() -> None:
+    still = replace(proposer(), search=LatentSearch(step_sizes=(1e-9,), n_wanted=15))
+    proposals = still.propose(observe(ChainSpace(), 12), 1, np.random.default_rng(0))
+    assert proposals[0].notes["n_mutants"] > 0
+    assert proposals[0].notes["n_duplicates"] > 0
+
+
+def test_without_latent_steps_every_proposal_is_a_mutant() -> None:
+    mutating = replace(proposer(), search=LatentSearch(latent=False))
+    proposals = mutating.propose(observe(ChainSpace(), 12), 3, np.random.default_rng(0))
+    assert {proposal.notes["origin"] for proposal in proposals} == {"mutation"}
+
+
+def test_it_prefers_what_its_model_has_learnt_to_be_good() -> None:
+    observations = observe(ChainSpace(), 40)
+    proposals = proposer().propose(observations, 5, np.random.default_rng(0))
+    assert np.mean([width(p.candidate) for p in proposals]) < observations.values.mean() - 0.5
+
+
+def test_the_model_of_later_observations_is_that_of_the_last_fit() -> None:
+    observations = observe(ChainSpace(), 12)
+    later = Observations(observations.candidates[:11], observations.values[:11])
+    maker = proposer()
+    at_9 = maker.model(Observations(observations.candidates[:9], observations.values[:9]))
+    assert maker.model(later) is at_9
+    assert maker.model(observe(ChainSpace(), 13)) is not at_9
+
+
+@pytest.mark.parametrize("k, expected", [(5, 0), (6, 5), (9, 5), (11, 10), (20, 10), (21, 20), (60, 40)])
+def test_a_fit_begins_at_the_largest_doubling_of_the_start_up_below_it(k: int, expected: int) -> None:
+    assert proposer()._base_size(k) == expected
+
+
+def test_pending_candidates_and_one_batch_spread_over_the_pool() -> None:
+    observations = observe(ChainSpace(), 20)
+    batch = proposer().propose(observations, 4, np.random.default_rng(0))
+    pending = Observations(observations.candidates, observations.values, pending=(batch[0].candidate,))
+    second = proposer().propose(pending, 1, np.random.default_rng(0))[0]
+    assert second.candidate.digest != batch[0].candidate.digest
+
+
+def test_new_candidates_are_kept_once_and_the_rest_is_counted() -> None:
+    a, b, c = observe(ChainSpace(), 3).candidates
+    new = NewCandidates({a.digest})
+    for candidate in (a, b, b, c):
+        new.offer(Found(candidate, "latent", a))
+    assert [found.candidate for found in new.listed()] == [b, c]
+    assert new.n_duplicates == 2
+
+
+def test_a_number_below_one_is_refused() -> None:
+    with pytest.raises(ValueError, match="got n_startup = 0, expected at least 1"):
+        NAOProposer(ListedSpace(), n_startup=0)
+    with pytest.raises(ValueError, match="got refit_every = 0, expected at least 1"):
+        NAOProposer(ListedSpace(), refit_every=0)
+
+
+def test_an_unknown_acquisition_function_is_refused() -> None:
+    with pytest.raises(ValueError, match="got the acquisition function 'magic'"):
+        NAOProposer(ListedSpace(), acquisition="magic")  # type: ignore[arg-type]  # the point of the test
+
+
+@pytest.mark.parametrize("sizes", [(), (0.0, 1.0), (2.0, 1.0)])
+def test_step_sizes_that_do_not_grow_are_refused(sizes: tuple[float, ...]) -> None:
+    with pytest.raises(ValueError, match="expected positive ones in growing order"):
+        LatentSearch(step_sizes=sizes)
+
+
+def test_a_search_for_nothing_is_refused() -> None:
+    with pytest.raises(ValueError, match="got n_seeds = 0"):
+        LatentSearch(n_seeds=0)
