@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TextIO, cast
@@ -31,6 +32,7 @@ from studies.console import (
     without_passwords,
 )
 from studies.listings import best_trial, summary
+from studies.past_studies import ALL
 from studies.sampler_names import check_names
 from studies.storage import DEFAULT_STORAGE, check_exists, open_storage, sqlite_path
 from studies.study import Study, create_study, load_study
@@ -140,7 +142,7 @@ def _check_sources(names: Sequence[str], storage: str) -> None:
     check_exists(storage)
     known = _study_names(storage)
     for name in names:
-        if name not in known:
+        if name != ALL and not any(fnmatchcase(study, name) for study in known):
             raise InputError(
                 f"got --transfer-from {name}, which the storage lacks; it has {nearest(name, known) or 'no study'}: "
                 "choose one of these."
