@@ -27,7 +27,9 @@ def imports(path: Path) -> Iterator[str]:
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{path} has a relative import; imports are absolute"
-            yield node.module or ""
+            # `from studies import cli` names the module studies.cli; `from studies import load_study` the package root.
+            names = {f"{node.module}.{alias.name}" for alias in node.names}
+            yield from names if names <= ALL.keys() else (node.module or "",)
 
 
 ALL = {name: path for floor in FLOORS for name, path in modules(floor).items()}
