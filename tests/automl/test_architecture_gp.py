@@ -19,6 +19,7 @@ from automl.surrogates import architecture_gp
 from automl.surrogates.architecture_gp import ArchitectureGP, ArchitectureGPSettings, inputs, scheduled
 from automl.surrogates.base import Surrogate
 from automl.surrogates.candidate_kernel import CandidateKernel, Tables
+from automl.surrogates.map_fit import fit_by_map
 from automl.surrogates.structure import HyperparameterCodes
 from tests.contracts.proposer import observe
 from tests.contracts.small_spaces import ChainSpace, ListedSpace, chain
@@ -115,7 +116,7 @@ def test_hyperparameters_alone_are_learnt_from() -> None:
 
 
 def test_a_failed_fit_falls_back_to_a_looser_one_and_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
-    real = architecture_gp.fit_by_map
+    real = fit_by_map
 
     def fails_twice(*args: Any, smallest_noise: float, max_iterations: int) -> Any:
         if args[0].transport is not None:
@@ -130,7 +131,7 @@ def test_a_failed_fit_falls_back_to_a_looser_one_and_says_so(monkeypatch: pytest
 
 
 def test_typical_hyperparameters_remain_when_no_fit_works(monkeypatch: pytest.MonkeyPatch) -> None:
-    real = architecture_gp.fit_by_map
+    real = fit_by_map
 
     def fails(*args: Any, smallest_noise: float, max_iterations: int) -> Any:
         if max_iterations:

@@ -5,12 +5,11 @@ import pytest
 
 from automl.acquisition import ACQUISITIONS, Acquisition
 from automl.observations import Candidate, Observations
-from automl.proposers import nasbot
 from automl.proposers.base import Proposer
 from automl.proposers.nasbot import NASBOTProposer, PoolSettings
 from automl.proposers.uniform import UniformProposer
 from automl.spaces.base import Space
-from automl.surrogates.architecture_gp import ArchitectureGPSettings
+from automl.surrogates.architecture_gp import ArchitectureGP, ArchitectureGPSettings
 from tests.contracts.proposer import SingleObjectiveContract, observe, width
 from tests.contracts.small_spaces import ChainSpace, ListedSpace
 
@@ -95,8 +94,8 @@ def test_a_looser_fit_is_noted(monkeypatch: pytest.MonkeyPatch) -> None:
             raise RuntimeError("singular")
         return fitted(self, candidates, scores, rung)  # type: ignore[arg-type]  # passed on as they came
 
-    fitted = nasbot.ArchitectureGP._fitted
-    monkeypatch.setattr(nasbot.ArchitectureGP, "_fitted", failed)
+    fitted = ArchitectureGP._fitted
+    monkeypatch.setattr(ArchitectureGP, "_fitted", failed)
     proposer = NASBOTProposer(ChainSpace(), n_startup=3, gp=QUICK, pool=SMALL)
     with pytest.warns(RuntimeWarning, match="looser"):
         proposal = proposer.propose(observe(ChainSpace(), 5), 1, np.random.default_rng(0))[0]
