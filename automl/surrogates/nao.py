@@ -168,27 +168,38 @@ class NAOModel:
         Returns:
             Candidates of each row: all seeds with the first step size, all with the second, and so on.
         """
-        n_steps = len(step_sizes)
         with _deterministic():
-            batch = _tensors(seeds)
+            moved, mask = self._moved(seeds, step_sizes, heads)
             with torch.no_grad():
-                outputs = self.network.encode(batch)
-            direction = self._descent_direction(outputs, heads)
-            sizes = torch.tensor(step_sizes, dtype=outputs.dtype)[:, None, None, None]
-            moved = (outputs + sizes * direction).flatten(0, 1)
-            mask = batch.mask.repeat(n_steps, 1)
-            moved = F.normalize(moved, dim=-1) * mask.unsqueeze(-1)
-            with torch.no_grad():
-                return decode(self.network, self.vocabulary, moved, mask, list(seeds) * n_steps, beam_width=beam_width)
+                guesses = list(seeds) * len(step_sizes)
+                return decode(self.network, self.vocabulary, moved, mask, guesses, beam_width=beam_width)
+
+    def trace(self, seed: TokenSequence, step_sizes: Sequence[float]) -> NDArray[np.float64]:
+        """The way of one seed's latent steps: its embedding and those after steps of growing size, `(S + 1) x E`."""
+        with _deterministic():
+            moved, _ = self._moved([seed], (0.0, *step_sizes), None)
+            return self.network.pool(moved).numpy().astype(np.float64)
+
+    def _moved(
+        self, seeds: Sequence[TokenSequence], step_sizes: Sequence[float], heads: Sequence[int] | None
+    ) -> tuple[Tensor, Tensor]:
+        """Encoder outputs after a step, `S B x T x E`, and where they are not padding: see `improve`."""
+        batch = _tensors(seeds)
+        with torch.no_grad():
+            outputs = self.network.encode(batch)
+        direction = self._descent_direction(outputs, heads)
+        sizes = torch.tensor(step_sizes, dtype=outputs.dtype)[:, None, None, None]
+        mask = batch.mask.repeat(len(step_sizes), 1)
+        moved = F.normalize((outputs + sizes * direction).flatten(0, 1), dim=-1) * mask.unsqueeze(-1)
+        return moved, mask
 
     def _descent_direction(self, outputs: Tensor, heads: Sequence[int] | None) -> Tensor:
         """Minus the gradient of the predicted loss, `B x T x E`, the longest vector of each sequence of length 1."""
-        outputs = outputs.requires_grad_()
+        outputs = outputs.detach().requires_grad_()
         predictions = self.network.predict(outputs)
         followed = predictions.mean(dim=0) if heads is None else predictions[list(heads), torch.arange(len(heads))]
         (gradient,) = torch.autograd.grad(followed.sum(), outputs)
         longest = gradient.norm(dim=-1).amax(dim=1).clamp_min(1e-12)
-        outputs.requires_grad_(False)
         direction: Tensor = -gradient / longest[:, None, None]
         return direction
 
