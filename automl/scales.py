@@ -26,3 +26,23 @@ def normal_scores(values: NDArray[np.float64]) -> NDArray[np.float64]:
     if n == 0:
         return np.empty(0)
     return np.asarray(ndtri((rankdata(values) - 0.375) / (n + 0.25)), dtype=np.float64)
+
+
+def tie(values: NDArray[np.float64], mean: NDArray[np.float64], variance: NDArray[np.float64]) -> tuple[float, float]:
+    """Offset and scale with which a task's values follow from what is foreseen of them on a shared scale.
+
+    The scale is the spread of the values over the spread foreseen for these very candidates, since a task whose first
+    candidates are all good ones looks narrow; the offset makes both means agree.
+
+    Args:
+        values: What `n >= 1` candidates were worth, in the task's own units.
+        mean: What was foreseen of them, `n`.
+        variance: How unsure that was, `n`.
+
+    >>> tie(np.array([10.0, 30.0]), np.array([-1.0, 1.0]), np.zeros(2))
+    (20.0, 10.0)
+    """
+    foreseen = float(np.sqrt(mean.var() + variance.mean()))
+    spread = float(values.std())
+    scale = spread / foreseen if spread > 0 and foreseen > 0 else 1.0
+    return float(values.mean() - scale * mean.mean()), scale

@@ -321,8 +321,9 @@ class _Wanted:
     def _expected_improvement(self, inputs: Inputs) -> Floats:
         assert self._fitted is not None, "asked after the first value alone"
         mean, variance = (torch.from_numpy(part) for part in self._fitted.predict(inputs))
-        pool = GaussianPool(mean, variance, _no_covariance, 0.0)
-        values = acquisition_values("log-ei", pool, self._incumbent, self._n_observed, self._generator)
+        unit = self._fitted.unit
+        pool = GaussianPool((mean - self._incumbent) / unit, variance / unit**2, _no_covariance, 0.0)
+        values = acquisition_values("log-ei", pool, 0.0, self._n_observed, self._generator)
         return np.asarray(values.numpy(), dtype=np.float64)
 
     def _complement(self, inputs: Inputs) -> Floats:

@@ -170,6 +170,11 @@ class TransferGP:
         """rho sigma: how the values of the task, standardised, follow what past tasks foresee."""
         return float(self._known.slope)
 
+    @property
+    def unit(self) -> float:
+        """The spread of the observed values, in which predictions are numbers of ordinary size."""
+        return self._scale
+
     def hallucinated(self, inputs: Inputs) -> TransferGP:
         """The model as it would be if these candidates were observed to be worth their means (GP-BUCB)."""
         if not len(inputs):
