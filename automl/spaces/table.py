@@ -22,6 +22,7 @@ from automl.spaces.base import Choose, Space
 from automl.spaces.hyperparameters import encode_hyperparameters
 
 _LONGEST_STEP = 3  # Of a mutation in an ordered column; one alone crawls through columns of ten values.
+_NEIGHBOURS = 8  # Rows that a mutation chooses from where no row differs in one column alone.
 
 
 @dataclass(frozen=True)
@@ -55,6 +56,12 @@ class Column:
     def at(self, index: int) -> Value:
         """The parameter's value at a place: the inverse of `index`."""
         return int(index) if self.ordered else self.values[index]
+
+    def near(self, index: int) -> range:
+        """The places that a mutation may step to from a place, itself included."""
+        if not self.ordered:
+            return range(len(self.values))
+        return range(max(index - _LONGEST_STEP, 0), min(index + _LONGEST_STEP + 1, len(self.values)))
 
 
 @dataclass(frozen=True)
@@ -129,10 +136,13 @@ class TableSpace(Space):
         """The row at the least distance: per column 0 to 1 of the range where it is ordered, else 0 or 1."""
         if self.rows is None or places in self._known:
             return places
-        steps = np.abs(self._matrix - np.array(places))
+        return self.rows[int(self._distances(places).argmin())]
+
+    def _distances(self, places: tuple[int, ...]) -> NDArray[np.float64]:
+        """Distance of every row to some places, [rows]."""
         scale = [1.0 / max(len(c.values) - 1, 1) if c.ordered else 1.0 for c in self.columns]
-        distances = np.minimum(steps * np.array(scale), 1.0).sum(axis=1)
-        return self.rows[int(distances.argmin())]
+        distances: NDArray[np.float64] = np.minimum(np.abs(self._matrix - places) * scale, 1.0).sum(axis=1)
+        return distances
 
     def encode(self, candidate: Candidate) -> dict[str, Value]:
         """The candidate's own hyperparameters.
@@ -152,20 +162,22 @@ class TableSpace(Space):
         return {column.name: column.values[i] for column, i in zip(self.columns, self._places(candidate), strict=True)}
 
     def mutate(self, candidate: Candidate, generator: np.random.Generator) -> Candidate:
-        """A row with one column changed, an ordered one by a few steps; a near row where the table has no such row."""
+        """A row with one column changed, an ordered one by a few steps; else one of the nearest rows."""
         places = self._places(candidate)
         edits = [
             (*places[:c], i, *places[c + 1 :])
             for c, column in enumerate(self.columns)
-            for i in range(len(column.values))
-            if i != places[c] and (not column.ordered or abs(i - places[c]) <= _LONGEST_STEP)
+            for i in column.near(places[c])
+            if i != places[c]
         ]
-        open_edits = [edit for edit in edits if self.rows is None or edit in self._known]
-        near = open_edits or [edit for edit in map(self._nearest, edits) if edit != places] or self._others(places)
+        near = [edit for edit in edits if self.rows is None or edit in self._known] or self._neighbours(places)
         return self._candidate(near[int(generator.integers(len(near)))]) if near else candidate
 
-    def _others(self, places: tuple[int, ...]) -> list[tuple[int, ...]]:
-        return [row for row in self.rows or () if row != places]
+    def _neighbours(self, places: tuple[int, ...]) -> list[tuple[int, ...]]:
+        """The nearest other rows, nearest first."""
+        rows = self.rows or ()
+        order = np.argsort(self._distances(places), kind="stable")[: _NEIGHBOURS + 1]
+        return [rows[int(i)] for i in order if rows[int(i)] != places][:_NEIGHBOURS]
 
     def sample(self, generator: np.random.Generator) -> Candidate:
         """A row, each with the same probability."""

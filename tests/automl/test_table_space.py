@@ -57,6 +57,15 @@ def test_samples_are_rows_all_of_them_alike_often() -> None:
     assert np.bincount(drawn, minlength=4).min() > 150  # 200 expected, standard deviation 12
 
 
+def test_mutants_in_a_sparse_table_are_near_rows() -> None:
+    column = Column("x", tuple(range(40)), ordered=True)
+    other = Column("y", tuple(range(40)), ordered=True)
+    space, generator = TableSpace((column, other), tuple((i, i) for i in range(40))), np.random.default_rng(0)
+    parent = space.decode({"x": 20, "y": 20})
+    steps = {abs(int(space.mutate(parent, generator).hyperparameters["x"]) - 20) for _ in range(60)}
+    assert steps == {1, 2, 3, 4}
+
+
 def test_a_table_of_one_row_has_no_mutants() -> None:
     space = TableSpace((DEPTH, ACTIVATION), ((1, 0),))
     only = space.candidates[0]
