@@ -203,9 +203,17 @@ def dashboard(
     read_only: Annotated[bool, typer.Option("--read-only", help="Refuse every change.")] = False,
 ) -> None:
     """Serve the dashboard with a picture of every network."""
-    from studies import commands
+    from studies.console import without_passwords
+    from studies.dashboard import serve
 
-    commands.dashboard(storage, host=host, port=port, token=token, read_only=read_only)
+    def announce(url: str) -> None:
+        lock = " (asks for the token)" if token else ""
+        print(f"dashboard of {without_passwords(storage)} at {url}{lock}; stop it with Ctrl-C", flush=True)
+
+    try:
+        serve(storage, host=host, port=port, token=token, read_only=read_only, announce=announce)
+    except KeyboardInterrupt:
+        print("dashboard stopped", file=sys.stderr)
 
 
 app.command()(benchmark)
@@ -229,9 +237,9 @@ def _status(arguments: Sequence[str], debug: bool) -> int:
     if not debug:
         warnings.simplefilter("ignore")  # what libraries remark on their own ways is nothing the user can mend
     try:
-        status: int | None = typer.main.get_command(app).main(
-            list(arguments), prog_name="automl", standalone_mode=False
-        )
+        with _sigterm_as_ctrl_c():
+            command = typer.main.get_command(app)
+            status: int | None = command.main(list(arguments), prog_name="automl", standalone_mode=False)
         return status or 0
     except KeyboardInterrupt:
         return _INTERRUPTED

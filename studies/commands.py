@@ -1,11 +1,10 @@
-"""What `automl export`, `automl report` and `automl dashboard` do, once their arguments are read."""
+"""What `automl export` and `automl report` do, once their arguments are read."""
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
-from studies.console import number_text, without_passwords
+from studies.console import number_text
 from studies.listings import best_trial
 from studies.output_files import written_whole
 from studies.report import report_html
@@ -36,21 +35,3 @@ def report(name: str, storage: str, path: Path) -> None:
     with written_whole(path) as file:
         file.write(page)
     print(f"wrote {path}")
-
-
-def dashboard(storage: str, *, host: str, port: int, token: str | None, read_only: bool) -> None:
-    """Serves the dashboard until Ctrl-C.
-
-    Raises:
-        InputError: If the storage, the address or the token cannot be used.
-    """
-    from studies.dashboard import serve
-
-    def announce(url: str) -> None:
-        lock = " (asks for the token)" if token else ""
-        print(f"dashboard of {without_passwords(storage)} at {url}{lock}; stop it with Ctrl-C", flush=True)
-
-    try:
-        serve(storage, host=host, port=port, token=token, read_only=read_only, announce=announce)
-    except KeyboardInterrupt:
-        print("dashboard stopped", file=sys.stderr)

@@ -6,6 +6,7 @@ import csv
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -320,6 +321,17 @@ def test_ctrl_c_says_how_to_go_on(
     monkeypatch.setattr("studies.study.Study.optimize", interrupt)
     assert automl("run", "fruit.csv", "--target", "fruit", "--trials", "9", *FAST) == 130
     assert "interrupted after 3 of 9 trials; nothing is lost: run the same command again" in capsys.readouterr().err
+
+
+def test_sigterm_stops_as_ctrl_c_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    def wait(*arguments: object, **settings: object) -> None:
+        signal.raise_signal(signal.SIGTERM)
+        raise AssertionError("the signal was ignored")
+
+    before = signal.getsignal(signal.SIGTERM)
+    monkeypatch.setattr(search, "work", wait)
+    assert automl("worker") == 130
+    assert signal.getsignal(signal.SIGTERM) == before
 
 
 def test_a_fault_of_the_program_is_one_line_unless_a_traceback_is_wanted(
