@@ -239,6 +239,18 @@ class CellSpace(Space):
             if contracted(pattern, order, self.identity) == tree:
                 yield (_pattern_name(pattern), *order)
 
+    def sample(self, generator: np.random.Generator) -> Candidate:
+        """A random candidate, drawn as the authors of the two published spaces list theirs.
+
+        With operations on edges every assignment is equally probable, with operations on nodes every cell: of its
+        assignments, whose number differs from cell to cell, the representative alone is accepted.
+        """
+        while True:
+            assignment = {name: parameter.sample(generator) for name, parameter in self.parameters.items()}
+            candidate = self.decode(assignment)
+            if not self.links or self.encode(candidate) == assignment:
+                return candidate
+
     def mutate(self, candidate: Candidate, generator: np.random.Generator) -> Candidate:
         """A candidate with one operation, the pattern of links, or one hyperparameter changed."""
         n_cell, n_other = len(self._structure), len(self.hyperparameters)

@@ -156,6 +156,15 @@ def test_mutants_of_a_bare_cell_are_one_operation_away() -> None:
         assert sum(mutant[name] != CONV for name in mutant) == 1 or NONE in mutant.values()
 
 
+def test_cells_of_nodes_are_sampled_alike_often_however_many_assignments_they_have() -> None:
+    space = CellSpace(("gcn", "skip"), links=((0, 0), (0, 1)), channels=(), hyperparameters={})
+    assert space.candidates is not None
+    listed, generator = list(space.candidates), np.random.default_rng(0)
+    counts = np.bincount([listed.index(space.sample(generator)) for _ in range(600)], minlength=len(listed))
+    assert len(listed) == 3  # one gcn, two side by side, two in a row; the eight assignments are shared 6 to 1 to 1
+    assert counts.min() > 160  # 200 expected, standard deviation 12
+
+
 def test_a_space_too_large_to_list_says_so() -> None:
     assert CellSpace(vertices=6, hyperparameters={}).candidates is None
     assert CellSpace().candidates is None
