@@ -70,6 +70,7 @@ class ProposerSearcher:
         self._expected.append(candidate)
 
     def ask(self) -> Candidate:
+        """The next candidate."""
         generator = np.random.default_rng([self._seed, self._asked])
         self._asked += 1
         if self._expected:
@@ -80,11 +81,13 @@ class ProposerSearcher:
         return candidate
 
     def tell(self, candidate: Candidate, loss: float) -> None:
+        """Takes note of the loss."""
         self._pending.remove(candidate)
         self._told.append(candidate)
         self._losses.append(loss)
 
     def incumbent(self) -> Candidate | None:
+        """The proposer's own answer, where it has one."""
         choose = getattr(self._proposer, "incumbent", None)
         return cast("Candidate | None", choose(self._observations)) if callable(choose) else None
 
@@ -107,15 +110,18 @@ class OptunaSearcher:
         self._study.enqueue_trial(self._space.encode(candidate))
 
     def ask(self) -> Candidate:
+        """The next candidate."""
         trial = self._study.ask()
         self._pending.append((suggest(trial, self._space), trial))
         return self._pending[-1][0]
 
     def tell(self, candidate: Candidate, loss: float) -> None:
+        """Takes note of the loss."""
         place = next(i for i, (pending, _) in enumerate(self._pending) if pending == candidate)
         self._study.tell(self._pending.pop(place)[1], loss)
 
     def incumbent(self) -> Candidate | None:
+        """None: Optuna's samplers say nothing of it."""
         return None
 
 
@@ -132,14 +138,17 @@ class HeadStart:
         self._first = list(dict.fromkeys(candidates))
 
     def ask(self) -> Candidate:
+        """The next candidate."""
         if self._first:
             self._searcher.expect(self._first.pop(0))
         return self._searcher.ask()
 
     def tell(self, candidate: Candidate, loss: float) -> None:
+        """Takes note of the loss."""
         self._searcher.tell(candidate, loss)
 
     def incumbent(self) -> Candidate | None:
+        """That of the searcher."""
         return self._searcher.incumbent()
 
 
