@@ -73,7 +73,7 @@ class PastStudies:
 
     sources: Sequence[SourceStudy]
     storage: BaseStorage | None = None
-    rows_at_most: int = 10_000
+    rows_at_most: int = 4_000
     nearest: int = 100
     _read: dict[tuple[int, int, int, int], SourceTask | None] = field(default_factory=dict)
     _told: set[str] = field(default_factory=set)

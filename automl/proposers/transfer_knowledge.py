@@ -32,7 +32,7 @@ class SourceSettings:
     """
 
     min_overlap: float = 0.5
-    rows_at_most: int = 10_000
+    rows_at_most: int = 4_000
 
 
 def overlap(space: Space, source: SourceTask) -> float:

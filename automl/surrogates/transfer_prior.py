@@ -21,7 +21,7 @@ Floats = NDArray[np.float64]
 
 _SMALLEST_SLOPE = 0.02
 _RESIDUALS = (0.01, 1.0)
-_LARGEST_AMPLITUDE_OF_DEVIATIONS = 1.0
+_FEWEST_ITERATIONS = 40
 
 
 @dataclass(frozen=True)
@@ -33,13 +33,24 @@ class TransferPriorSettings:
         n_folds: Folds of tasks by which the trust is measured, each fitted by one network of fewer iterations.
         ablr: How a network is fitted.
         fold_iterations: L-BFGS iterations of a fold's network.
+        fold_rows: Evaluations of all tasks together that folds are fitted to.
+        row_iterations: A network's iterations times evaluations at most: a bound of the time it takes.
         gp: Centres of the priors where there is one task alone, and thus nothing to measure.
     """
 
     n_networks: int = 2
     n_folds: int = 4
-    ablr: ABLRSettings = field(default_factory=ABLRSettings)
+    ablr: ABLRSettings = field(default_factory=lambda: ABLRSettings(weight_decay=0.1))
     fold_iterations: int = 60
+    fold_rows: int = 1500
+    row_iterations: int = 150_000
+
+    def iterations(self, tasks: Sequence[TaskData]) -> int:
+        """L-BFGS iterations of a network that is fitted to the tasks."""
+        rows = sum(len(task.scores) for task in tasks)
+        most = self.ablr.max_iterations
+        return int(np.clip(self.row_iterations // max(rows, 1), min(_FEWEST_ITERATIONS, most), most))
+
     gp: TransferGPSettings = field(default_factory=TransferGPSettings)
 
 
@@ -77,7 +88,8 @@ def fit_transfer_prior(
         ValueError: If there is no task or one of them is empty.
     """
     settings = settings or TransferPriorSettings()
-    networks = tuple(fit_ablr(tasks, seed=seed + i, settings=settings.ablr) for i in range(settings.n_networks))
+    fitted = replace(settings.ablr, max_iterations=settings.iterations(tasks))
+    networks = tuple(fit_ablr(tasks, seed=seed + i, settings=fitted) for i in range(settings.n_networks))
     slopes, residuals, correlations = _foresights(tasks, seed, settings)
     if not slopes:
         return TransferPrior(networks, settings.gp, float("nan"))
@@ -94,6 +106,8 @@ def _foresights(
 ) -> tuple[list[float], list[float], list[float]]:
     """Slope, variance of the residual, and correlation, of each task's scores on what the other folds foresee."""
     n_folds = min(settings.n_folds, len(tasks))
+    rows = max(settings.fold_rows // len(tasks), 1)
+    tasks = [_thinned(task, rows) for task in tasks]
     fitted = replace(settings.ablr, max_iterations=settings.fold_iterations)
     found: list[tuple[float, float, float]] = []
     for fold in range(n_folds if n_folds > 1 else 0):
@@ -103,6 +117,12 @@ def _foresights(
         found += [_foresight(network.prior(task.features)[0], task.scores) for task in held_out]
     slopes, residuals, correlations = ([one[k] for one in found] for k in range(3))
     return slopes, residuals, correlations
+
+
+def _thinned(task: TaskData, n: int) -> TaskData:
+    """At most `n` of the evaluations, evenly spread over their order."""
+    rows = np.linspace(0, len(task.scores) - 1, min(n, len(task.scores))).round().astype(int)
+    return TaskData(task.features[rows], task.scores[rows])
 
 
 def _foresight(foreseen: Floats, scores: Floats) -> tuple[float, float, float]:

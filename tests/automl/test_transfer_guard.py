@@ -1,0 +1,49 @@
+"""The guard follows the evidence."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+from automl.transfer_guard import contradicting, prior_log_odds, reached, transfer_weight
+
+
+def test_the_weight_is_the_softmax_of_the_summed_log_densities() -> None:
+    with_sources, without = np.array([-1.0, -2.0]), np.array([-1.5, -2.5])
+    expected = math.exp(-3.0) / (math.exp(-3.0) + math.exp(-4.0))
+    assert transfer_weight(with_sources, without) == pytest.approx(expected)
+
+
+def test_prior_odds_add_to_the_evidence() -> None:
+    zeros = np.zeros(4)
+    assert transfer_weight(zeros, zeros, log_odds=2.0) == pytest.approx(1.0 / (1.0 + math.exp(-2.0)))
+
+
+def test_overwhelming_evidence_gives_a_finite_weight() -> None:
+    assert 0.0 < transfer_weight(np.array([-1e9]), np.zeros(1)) < 1e-9
+
+
+def test_different_numbers_of_values_are_refused() -> None:
+    with pytest.raises(ValueError, match="expected as many of both"):
+        transfer_weight(np.zeros(2), np.zeros(3))
+
+
+def test_sources_that_do_not_foretell_one_another_get_no_prior_odds() -> None:
+    assert prior_log_odds(-0.5, 5) == 0.0
+    assert prior_log_odds(0.9, 5) > prior_log_odds(0.9, 40) > 0.0
+
+
+def test_a_flipped_source_contradicts_and_a_true_one_does_not() -> None:
+    values = np.array([3.0, 1.0, 2.0, 5.0, 4.0])
+    expected = np.column_stack([values, -values, values**3])
+    assert contradicting(expected, values) == [1]
+
+
+def test_constant_values_contradict_nobody() -> None:
+    assert contradicting(np.random.default_rng(0).random((5, 3)), np.ones(5)) == []
+
+
+def test_checkpoints_are_reached_one_after_the_other() -> None:
+    assert [len(reached(n)) for n in (0, 4, 5, 10, 19, 20, 500)] == [0, 0, 1, 2, 2, 3, 3]
