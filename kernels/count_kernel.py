@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from functools import reduce
 from typing import Any
 
 import numpy as np
@@ -22,6 +23,9 @@ from scipy.sparse import csr_array
 from torch import Tensor
 
 from kernels.weisfeiler_lehman import Counts
+
+Distances = NDArray[np.float32] | NDArray[np.uint8]
+_LARGEST_BYTE = 255
 
 
 class CountVectors:
@@ -54,11 +58,11 @@ class CountVectors:
         shape = (len(counts), max(len(self._columns), 1))
         return csr_array((np.ones(len(indices), dtype=np.float32), indices, starts), shape=shape)
 
-    def distances(self, counts: Sequence[Counts]) -> NDArray[np.float32]:
-        """L1 distances from other graphs, an array `len(counts) x n`."""
+    def distances(self, counts: Sequence[Counts]) -> Distances:
+        """L1 distances from other graphs, an array `len(counts) x n`; bytes where they fit, to keep tables small."""
         shared = (self._binary(counts) @ self._transposed).toarray()
         distances: NDArray[np.float32] = np.add.outer(_totals(counts), self._totals) - 2 * shared
-        return distances
+        return distances.astype(np.uint8) if distances.max(initial=0) <= _LARGEST_BYTE else distances
 
 
 class CountKernel(Kernel):  # type: ignore[misc]  # gpytorch has no types
@@ -99,18 +103,17 @@ class CountKernel(Kernel):  # type: ignore[misc]  # gpytorch has no types
         return outputscale
 
     def set_table(self, distances: Tensor) -> None:
-        """Puts L1 distances `G x r x c` between r candidates and c others in place."""
-        self.table = distances.to(self.scales) / self.scales[:, None, None]
+        """Puts L1 distances `G x r x c` between r candidates and c others in place, as numbers of any dtype."""
+        self.table = distances
 
     def forward(self, x1: Tensor, x2: Tensor, diag: bool = False, **params: Any) -> Tensor:
         """k between rows and columns of the table, `n x m`, or the constant diagonal, `n`."""
-        weights, decays = self.outputscale, self.beta
         if diag:
-            return weights.sum().expand(x1.shape[:-1])
+            return self.outputscale.sum().expand(x1.shape[:-1])
+        weights, decays = self.outputscale, self.beta / self.scales
         table = self.table[:, _as_slice(x1)][:, :, _as_slice(x2)]
-        total = weights[0] * torch.exp(-decays[0] * table[0])
-        for g in range(1, len(weights)):
-            total = total + weights[g] * torch.exp(-decays[g] * table[g])
+        terms = (w * torch.exp(-decay * d.to(w)) for w, decay, d in zip(weights, decays, table, strict=True))
+        total: Tensor = reduce(torch.add, terms)
         return total
 
 
@@ -127,4 +130,4 @@ def _totals(counts: Sequence[Counts]) -> NDArray[np.float32]:
 
 
 def _getter(name: str) -> Callable[[Kernel], Tensor]:
-    return lambda module: getattr(module, name)  # type: ignore[no-any-return]  # a property of CountKernel
+    return lambda module: getattr(module, name)

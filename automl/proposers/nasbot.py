@@ -15,6 +15,7 @@ from collections.abc import Sequence, Set
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,13 +27,15 @@ from automl.proposers.pool import check_request, unseen_mutant, unseen_sample
 from automl.spaces.base import Space
 from automl.surrogates.architecture_gp import ArchitectureGP, ArchitectureGPSettings, FittedArchitectureGP
 from automl.surrogates.gaussian_pool import GaussianPool
-from automl.surrogates.structure import ListedPool
+from automl.surrogates.structure import SORTS_WITHOUT_UNITS, ListedPool
 
 _RANDOM_SHARE = 0.2  # of all evaluations; what edits of incumbents leave goes to the epochs of evolution
 _EDITED_SHARE = 0.4
 _EPOCHS = 3
 _HALF_AS_LIKELY = 5
 _TRIES = 10  # Draws an edit may take before its parent counts as exhausted.
+
+_LISTED: WeakKeyDictionary[Space, dict[tuple[str, ...], ListedPool]] = WeakKeyDictionary()
 
 
 @dataclass(frozen=True)
@@ -63,7 +66,8 @@ class NASBOTProposer:
         space: The space to search.
         n_startup: Number of known values before the model is asked; until then proposals are random.
         acquisition: "log-ei", "ei", "ucb", "thompson" or "ttei".
-        gp: Settings of the Gaussian process; by default OTMANN distances are part of it where the pool evolves.
+        gp: Settings of the Gaussian process; by default all terms of its kernel where the pool evolves, counts alone
+            where all candidates are compared.
         pool: Settings of the pool.
 
     Raises:
@@ -102,6 +106,15 @@ class NASBOTProposer:
             proposals.append(proposal)
         return proposals
 
+    def incumbent(self, observations: Observations) -> Candidate | None:
+        """The observed candidate with the least posterior mean, which noise moves less than the least value.
+
+        None before the first value; during start-up the one with the least value.
+        """
+        if len(observations) < self.n_startup:
+            return observations.candidates[int(observations.values[:, 0].argmin())] if len(observations) else None
+        return observations.candidates[int(self._model.fit(observations).fitted_scores.argmin())]
+
     def _notes(self, found: _Found, fitted: FittedArchitectureGP) -> dict[str, Any]:
         notes: dict[str, Any] = {
             "origin": found.origin,
@@ -117,12 +130,22 @@ class NASBOTProposer:
 
     @cached_property
     def _model(self) -> ArchitectureGP:
-        settings = self.gp or ArchitectureGPSettings(transport=not self._is_listed)
-        return ArchitectureGP(self.space.hyperparameters, settings)
+        default = ArchitectureGPSettings()
+        if self._is_listed:  # OTMANN distances of tens of thousands would cost more than they tell, and cells no units
+            default = replace(default, transport=False, sorts=SORTS_WITHOUT_UNITS)
+        return ArchitectureGP(self.space.hyperparameters, self.gp or default)
 
     @cached_property
     def _everyone(self) -> ListedPool:
-        return self._model.listed_pool(self.space.candidates or ())
+        """All candidates of a listed space, shared by all proposers of that space in the process."""
+        sorts = self._model.settings.sorts
+        try:
+            known = _LISTED.setdefault(self.space, {})
+        except TypeError:  # a space that has no hash is listed anew for every proposer
+            known = {}
+        if sorts not in known:
+            known[sorts] = self._model.listed_pool(self.space.candidates or ())
+        return known[sorts]
 
     def _search(self, observations: Observations, generator: np.random.Generator) -> _Search:
         fitted = self._model.fit(observations)
@@ -171,9 +194,8 @@ class _ListedSearch:
         self.fitted = fitted
         self._ask = ask
         self._everyone = everyone
-        self._posterior = fitted.pool(everyone)
-        for candidate in pending:
-            self._hallucinate(candidate)
+        places = [everyone.position[c.digest] for c in pending if c.digest in everyone.position]
+        self._posterior = fitted.pool(everyone).hallucinated(places)
 
     def best(self, seen: Set[str]) -> _Found | None:
         """The most wanted candidate that is not in `seen`."""
@@ -184,12 +206,7 @@ class _ListedSearch:
 
     def take(self, found: _Found) -> None:
         """Counts the candidate as pending from now on."""
-        self._hallucinate(found.candidate)
-
-    def _hallucinate(self, candidate: Candidate) -> None:
-        place = self._everyone.position.get(candidate.digest)
-        if place is not None:
-            self._posterior = self._posterior.hallucinated(place)
+        self._posterior = self._posterior.hallucinated([self._everyone.position[found.candidate.digest]])
 
 
 class _EvolvingSearch:
@@ -263,9 +280,8 @@ class _EvolvingSearch:
 
     def _values(self, candidates: Sequence[Candidate], ask: _Ask) -> NDArray[np.float64]:
         """Acquisition values, pending candidates taken as observed at their means."""
-        posterior = self.fitted.pool(self.fitted.gp.pool_of((*self._pending, *candidates)))
-        for place in range(len(self._pending)):
-            posterior = posterior.hallucinated(place)
+        pool = self.fitted.gp.pool_of((*self._pending, *candidates))
+        posterior = self.fitted.pool(pool).hallucinated(range(len(self._pending)))
         return ask.values(posterior)[len(self._pending) :]
 
 

@@ -31,7 +31,7 @@ from automl.parameters import Parameter
 from automl.scales import normal_scores
 from automl.surrogates.base import Prediction
 from automl.surrogates.candidate_kernel import CandidateKernel, Tables
-from automl.surrogates.gaussian_pool import GaussianPool
+from automl.surrogates.gaussian_pool import GaussianPool, stable_cholesky
 from automl.surrogates.map_fit import FittedPrior, fit_by_map
 from automl.surrogates.structure import SORTS, CandidatePool, HyperparameterCodes, ListedPool, graph_of
 from kernels.count_kernel import CountKernel, Distances
@@ -227,7 +227,7 @@ class FittedArchitectureGP:
         kernel = self._kernel()
         kernel.set_tables(self.gp.tables_among(self.observed, transport=self.has_transport))
         covariance = kernel.forward(self.inputs, self.inputs)
-        self.factor = _cholesky(covariance, self.prior.noise)
+        self.factor = stable_cholesky(covariance, self.prior.noise)
         self.weights = torch.cholesky_solve((scores - self.prior.mean)[:, None], self.factor)[:, 0]
         self.fitted_scores = self.prior.mean + covariance @ self.weights
 
@@ -324,13 +324,3 @@ def _transport_kernel(table: Tensor) -> DistanceTableKernel:
         beta_prior=LogNormalPrior(-math.log(n_nu), 1.0),
         outputscale_prior=LogNormalPrior(-math.log(2), 1.0),
     )
-
-
-def _cholesky(covariance: Tensor, noise: float) -> Tensor:
-    """The factor of covariance plus noise, with ever more noise where rounding has made that indefinite."""
-    for jitter in (0.0, 1e-8, 1e-6, 1e-4, 1e-2):
-        noisy = covariance + (noise + jitter) * torch.eye(len(covariance)).to(covariance)
-        factor, failed = torch.linalg.cholesky_ex(noisy)
-        if not failed:
-            return cast(Tensor, factor)
-    raise RuntimeError("the covariance of the observations is far from positive definite")

@@ -7,14 +7,13 @@ a whole pool costs one look-up.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, cast
 
 import torch
 from botorch.models.model import Model
 from botorch.posteriors.gpytorch import GPyTorchPosterior
 from gpytorch.distributions import MultivariateNormal
-from linear_operator.operators import DiagLinearOperator
 from torch import Tensor
 
 Covariance = Callable[[Tensor, Tensor], Tensor]
@@ -23,7 +22,7 @@ Covariance = Callable[[Tensor, Tensor], Tensor]
 _SMALLEST_VARIANCE = 1e-10
 
 
-class GaussianPool(Model):  # type: ignore[misc]  # botorch is seen without types here
+class GaussianPool(Model):
     """A joint Gaussian over the scores of N candidates.
 
     Args:
@@ -58,7 +57,7 @@ class GaussianPool(Model):  # type: ignore[misc]  # botorch is seen without type
         indices = X[..., 0].round().long()
         mean = self.mean[indices]
         if indices.shape[-1] == 1:
-            return GPyTorchPosterior(MultivariateNormal(mean, DiagLinearOperator(self.variance[indices])))
+            return GPyTorchPosterior(MultivariateNormal(mean, self.variance[indices][..., None]))
         blocks = torch.stack([self._joint(rows) for rows in indices.reshape(-1, indices.shape[-1])])
         return GPyTorchPosterior(MultivariateNormal(mean, blocks.reshape(*indices.shape, indices.shape[-1])))
 
@@ -66,24 +65,41 @@ class GaussianPool(Model):  # type: ignore[misc]  # botorch is seen without type
         block = self.covariance(rows, rows)
         return block + _SMALLEST_VARIANCE * torch.eye(len(rows)).to(block)
 
-    def hallucinated(self, index: int) -> GaussianPool:
-        """The pool as it would be if candidate `index` were observed to be worth its mean.
+    def hallucinated(self, indices: Sequence[int]) -> GaussianPool:
+        """The pool as it would be if these candidates were observed to be worth their means.
 
         So variances shrink around candidates that are being evaluated elsewhere while means stay those of the data
-        (Desautels et al. 2014, GP-BUCB, section 3; Kandasamy et al. 2018, NASBOT, appendix on parallel evaluations).
+        (Desautels et al. 2014, GP-BUCB, section 3; Kandasamy et al. 2018, NASBOT, on parallel evaluations).
         """
-        everyone = torch.arange(len(self))
-        row = self.covariance(torch.tensor([index]), everyone)[0]
-        explained = row / (row[index].clamp_min(0.0) + self.noise).sqrt().clamp_min(_SMALLEST_VARIANCE**0.5)
-        before = self.covariance
+        if not indices:
+            return self
+        pending = torch.tensor(list(indices))
+        rows = self.covariance(pending, torch.arange(len(self)))
+        factor = stable_cholesky(rows[:, pending], self.noise)
+        explained = torch.linalg.solve_triangular(factor, rows, upper=False)
 
         def covariance(rows: Tensor, columns: Tensor) -> Tensor:
-            return before(rows, columns) - torch.outer(explained[rows], explained[columns])
+            shared: Tensor = explained[:, rows].mT @ explained[:, columns]
+            return self.covariance(rows, columns) - shared
 
-        return GaussianPool(self.mean, self.variance - explained**2, covariance, self.noise)
+        return GaussianPool(self.mean, self.variance - explained.square().sum(0), covariance, self.noise)
 
     def drawn(self, subset: Tensor, normals: Tensor) -> Tensor:
         """A joint draw of the scores of `subset`, `k` indices, from `k` standard normal numbers."""
         covariance = self.covariance(subset, subset).double()
         values, vectors = torch.linalg.eigh(0.5 * (covariance + covariance.mT))
-        return self.mean[subset] + vectors @ (values.clamp_min(0.0).sqrt() * normals)
+        draw: Tensor = self.mean[subset] + vectors @ (values.clamp_min(0.0).sqrt() * normals)
+        return draw
+
+
+def stable_cholesky(covariance: Tensor, noise: float) -> Tensor:
+    """The factor of covariance plus noise, with ever more noise where rounding has made that indefinite.
+
+    Raises:
+        RuntimeError: If a hundredth of the variance of the scores is not enough.
+    """
+    for jitter in (0.0, 1e-8, 1e-6, 1e-4, 1e-2):
+        factor, failed = torch.linalg.cholesky_ex(covariance + (noise + jitter) * torch.eye(len(covariance)))
+        if not failed:
+            return cast(Tensor, factor)
+    raise RuntimeError("the covariance of the observations is far from positive definite")

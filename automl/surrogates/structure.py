@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property, partial
+from typing import cast
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from automl.observations import Candidate
 from automl.parameters import Categorical, Parameter
 from kernels.architecture import Architecture
-from kernels.count_kernel import CountVectors
+from kernels.count_kernel import CountVectors, Distances
 from kernels.weisfeiler_lehman import Counts, label_depth_counts, label_path_counts, weisfeiler_lehman_counts
 
 SORTS: Mapping[str, Callable[[Architecture], Counts]] = {
@@ -25,6 +25,9 @@ SORTS: Mapping[str, Callable[[Architecture], Counts]] = {
     "paths": label_path_counts,
 }
 """What is counted in a graph, by name."""
+
+SORTS_WITHOUT_UNITS = tuple(name for name in SORTS if name != "labels with units")
+"""Those that differ where no layer has units, as in bare cells."""
 
 _REMEMBERED_ROWS = 512
 
@@ -77,12 +80,12 @@ class CandidatePool:
     def _vectors(self) -> list[CountVectors]:
         return [CountVectors(_counts(sort, self.candidates)) for sort in self.sorts]
 
-    def distances(self, others: Sequence[Candidate]) -> NDArray[np.float32]:
+    def distances(self, others: Sequence[Candidate]) -> Distances:
         """L1 distances of the counts of other candidates from those of the pool, `G x len(others) x N`."""
         tables = [v.distances(_counts(sort, others)) for v, sort in zip(self._vectors, self.sorts, strict=True)]
-        return np.stack(tables) if tables else np.empty((0, len(others), len(self)), dtype=np.float32)
+        return _stacked(tables) if tables else np.empty((0, len(others), len(self)), dtype=np.uint8)
 
-    def distances_from(self, observed: CandidatePool) -> NDArray[np.float32]:
+    def distances_from(self, observed: CandidatePool) -> Distances:
         """The same from observed candidates, whose counts are at hand, `G x n x N`."""
         return observed.distances(self.candidates).swapaxes(1, 2)
 
@@ -92,25 +95,25 @@ class ListedPool(CandidatePool):
 
     def __init__(self, candidates: Sequence[Candidate], sorts: Sequence[str], codes: HyperparameterCodes) -> None:
         super().__init__(candidates, sorts, codes)
-        self._remembered: dict[str, NDArray[np.float32]] = {}
+        self._remembered: dict[str, Distances] = {}
 
     @cached_property
     def position(self) -> Mapping[str, int]:
         """The place of each candidate, by digest."""
         return {candidate.digest: i for i, candidate in enumerate(self.candidates)}
 
-    def distances(self, others: Sequence[Candidate]) -> NDArray[np.float32]:
+    def distances(self, others: Sequence[Candidate]) -> Distances:
         """As in `CandidatePool`; only others that did not ask lately cost a computation."""
         new = {other.digest: other for other in others if other.digest not in self._remembered}
         if new:
             computed = super().distances(tuple(new.values()))
             self._remembered |= dict(zip(new, computed.swapaxes(0, 1), strict=True))
-        table = np.stack([self._remembered[other.digest] for other in others], axis=1)
+        table = _stacked([self._remembered[other.digest] for other in others], axis=1)
         for digest in list(self._remembered)[: -max(_REMEMBERED_ROWS, len(others))]:
             del self._remembered[digest]
         return table
 
-    def distances_from(self, observed: CandidatePool) -> NDArray[np.float32]:
+    def distances_from(self, observed: CandidatePool) -> Distances:
         """As in `CandidatePool`."""
         return self.distances(observed.candidates)
 
@@ -131,3 +134,7 @@ def graph_of(candidate: Candidate) -> Architecture:
 
 def _counts(sort: str, candidates: Sequence[Candidate]) -> list[Counts]:
     return [SORTS[sort](graph_of(candidate)) for candidate in candidates]
+
+
+def _stacked(tables: Sequence[Distances], axis: int = 0) -> Distances:
+    return cast(Distances, np.stack(tables, axis=axis))
