@@ -13,6 +13,19 @@ class InputError(ValueError):
     """What the user gave cannot be used as it is."""
 
 
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """The end of a sentence: the known name that resembles `name`, or a request to choose one where none does.
+
+    Examples:
+        >>> did_you_mean("digit", ["digits", "wine"])
+        "did you mean 'digits'?"
+        >>> did_you_mean("xyz", ["digits", "wine"])
+        'choose one of these.'
+    """
+    close = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)
+    return f"did you mean {close[0]!r}?" if close else "choose one of these."
+
+
 def nearest(name: str, known: Iterable[str], limit: int = 5) -> str:
     """Up to `limit` of the known names, those that resemble `name` first, quoted and comma-separated.
 

@@ -20,7 +20,7 @@ from typing import Any, TypedDict, Unpack
 import numpy as np
 from numpy.typing import NDArray
 
-from automl.errors import InputError, nearest
+from automl.errors import InputError, did_you_mean, nearest
 from automl.folders import file_digest, read_described, write_json, written_whole
 from automl.metrics import Direction, Metric, find_metric, metrics_for
 from automl.preprocessing import MAX_LEVELS, Preprocessor, fit_preprocessor
@@ -350,7 +350,7 @@ def load_task(
     if not Path(text).exists() and not Path(text).suffix and os.sep not in text:
         raise InputError(
             f"got the task {text!r}, expected a built-in name ({', '.join(BUILT_IN)}) or the path of a CSV or Parquet "
-            f"file; did you mean {nearest(text, BUILT_IN, 1)}?"
+            f"file; {did_you_mean(text, BUILT_IN)}"
         )
     return _from_file(Path(text), target, name, recipe)
 

@@ -15,7 +15,7 @@ from typing import Any, Final, Protocol, cast
 import numpy as np
 import optuna
 
-from automl.errors import InputError, nearest
+from automl.errors import InputError, did_you_mean
 from automl.observations import Candidate, Observations
 from automl.parameters import Categorical
 from automl.proposers.base import Proposer
@@ -211,7 +211,7 @@ def check_sampler(name: str, space: Space, *, has_sources: bool = False) -> None
         known = (*SAMPLERS, *TRANSFER_SAMPLERS)
         raise InputError(
             f"got the sampler {name!r}, expected one of {', '.join(known)}, or the import path of a proposer as "
-            f"'package.module:callable'; did you mean {nearest(base, known, 1)}?"
+            f"'package.module:callable'; {did_you_mean(base, known)}"
         )
     elif "cmaes" in base and all(isinstance(parameter, Categorical) for parameter in space.parameters.values()):
         raise InputError(

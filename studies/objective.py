@@ -96,7 +96,8 @@ class Objective:
             raise
         except Exception as error:  # One candidate's fault, whatever it is, must not end a study of hours.
             reason = f"{type(error).__name__}: {error}"
-            _logger.warning("trial %d failed: %s", trial.number, reason, exc_info=True)
+            _logger.warning("trial %d failed: %s", trial.number, reason)
+            _logger.debug("trial %d failed here:", trial.number, exc_info=True)
             trial.set_user_attr(REASON, reason)
             raise TrainingFailed(reason) from error
 

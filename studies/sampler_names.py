@@ -10,7 +10,7 @@ from optuna.pruners import BasePruner
 from optuna.samplers import BaseSampler
 from optuna.trial import FrozenTrial
 
-from automl.errors import InputError, nearest
+from automl.errors import InputError, did_you_mean
 from automl.spaces.base import Space
 from studies.samplers import LocalSearchSampler, NAOSampler, NASBOTSampler, RegularisedEvolutionSampler
 
@@ -73,7 +73,7 @@ def check_names(sampler: str | None = None, pruner: str | None = None) -> None:
     for sort, name, known in (("sampler", sampler, SAMPLERS), ("pruner", pruner, PRUNERS)):
         if name is not None and name not in known:
             raise InputError(
-                f"got the {sort} {name!r}, expected one of {', '.join(known)}; did you mean {nearest(name, known, 1)}?"
+                f"got the {sort} {name!r}, expected one of {', '.join(known)}; {did_you_mean(name, known)}"
             )
 
 

@@ -95,7 +95,6 @@ def run(search: Search, *, trials: int, timeout: float | None, workers: int, mod
     check_names(search.sampler, "median")
     kind = cast("Kind | None", search.kind)  # load_task checks it
     task = load_task(search.task, search.target, kind=kind, metric=search.metric, ignore=search.ignore)
-    _check_images(search.space, task)
     _check_sources(search.transfer_from, search.storage)
     name = search.study or f"{task.name}-{search.sampler}"
     folder = model or Path(f"{name}.model")
@@ -126,13 +125,6 @@ def _space(name: str) -> Space:
     if name not in _SPACES:
         raise InputError(f"got the space {name!r}, expected one of {', '.join(_SPACES)}; choose one of these.")
     return _SPACES[name]()
-
-
-def _check_images(space: str, task: Task) -> None:
-    if space == "cnn" and task.image_shape is None:
-        raise InputError(
-            f"got the space 'cnn' for task {task.name!r}, whose rows are no images; choose --space mlp for tables."
-        )
 
 
 def _check_sources(names: Sequence[str], storage: str) -> None:

@@ -8,6 +8,7 @@ lets readers (the dashboard) and a writer work at the same time and makes a tran
 from __future__ import annotations
 
 import logging
+import re
 import sqlite3
 import threading
 import warnings
@@ -144,8 +145,9 @@ def _parse(url: str) -> URL:
     try:
         return make_url(url)
     except (sqlalchemy.exc.ArgumentError, ValueError) as error:
+        shown = re.sub(r":[^:@/]*@", ":***@", url)  # a password must not be printed even where the rest is unreadable
         raise InputError(
-            f"got the storage URL {url!r}, expected one such as 'sqlite:///automl.db' or "
+            f"got the storage URL {shown!r}, expected one such as 'sqlite:///automl.db' or "
             "'postgresql+psycopg://user@host/database'; write it in that form."
         ) from error
 

@@ -28,6 +28,8 @@ from automl.meta_features import meta_features
 from automl.model import Model
 from automl.observations import Candidate
 from automl.spaces.base import Space
+from automl.spaces.cell import CellSpace
+from automl.spaces.cnn import CNNSpace
 from automl.spaces.mlp import MLPSpace
 from automl.spaces.registry import space_from_dict
 from automl.task import Task, task_from_reference
@@ -79,8 +81,8 @@ def create_study(
         load_if_exists: Go on with a study of that name and the same task, space, settings and seed.
 
     Raises:
-        InputError: If a name is unknown, the storage cannot be opened, or a study of that name exists (with
-            `load_if_exists`: one that is defined otherwise).
+        InputError: If a name is unknown, the space does not fit the task, the storage cannot be opened, or a study of
+            that name exists (with `load_if_exists`: one that is defined otherwise).
 
     Examples:
         >>> from automl.task import load_task
@@ -468,6 +470,11 @@ def check_budget(n_trials: int | None, timeout: float | None, n_workers: int) ->
 
 
 def _fitted(space: Space, task: Task) -> Space:
+    if task.image_shape is None and isinstance(space, CNNSpace | CellSpace):
+        raise InputError(
+            f"got the {type(space).__name__} for task {task.name!r}, whose rows are no images; choose MLPSpace "
+            "(--space mlp), or say what images the rows are with image_shape."
+        )
     size = None if task.image_shape is None else min(task.image_shape[1:])
     return space.for_task(task.kind, size)
 
