@@ -40,6 +40,7 @@ class SourceTask:
         candidates: What was evaluated, of any space.
         losses: Their losses in the task's own units, one each, finite; smaller is better.
         scores: Their normal scores among all evaluations of the task, where these are only some; made by default.
+        n_evaluations: Number of all evaluations of the task, where these are only some.
 
     Raises:
         ValueError: If the numbers differ or a loss is not finite.
@@ -49,6 +50,7 @@ class SourceTask:
     candidates: tuple[Candidate, ...]
     losses: Floats
     scores: Floats = field(default_factory=lambda: np.empty(0))
+    n_evaluations: int = 0
 
     def __post_init__(self) -> None:
         losses = np.array(self.losses, dtype=np.float64)
@@ -61,6 +63,7 @@ class SourceTask:
         object.__setattr__(self, "candidates", tuple(self.candidates))
         object.__setattr__(self, "losses", losses)
         object.__setattr__(self, "scores", scores)
+        object.__setattr__(self, "n_evaluations", max(self.n_evaluations, len(self.candidates)))
 
     def __len__(self) -> int:
         return len(self.candidates)
@@ -74,7 +77,8 @@ class SourceTask:
         if len(self) <= n:
             return self
         rows = thinned_rows(self.losses, n)
-        return SourceTask(self.name, tuple(self.candidates[i] for i in rows), self.losses[rows], self.scores[rows])
+        kept = tuple(self.candidates[i] for i in rows)
+        return SourceTask(self.name, kept, self.losses[rows], self.scores[rows], self.n_evaluations)
 
 
 def thinned_rows(losses: Floats, n: int) -> NDArray[np.int64]:

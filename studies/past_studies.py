@@ -67,12 +67,14 @@ class PastStudies:
     Args:
         sources: What to learn from.
         storage: Where names are looked up; the target's own storage by default.
+        space: The target's space, where it is one of ours: plain studies that searched it too are read by it.
         rows_at_most: Evaluations of all sources together that are decoded.
         nearest: With more sources than that, those whose meta-features are nearest to the target's.
     """
 
     sources: Sequence[SourceStudy]
     storage: BaseStorage | None = None
+    space: Space | None = None
     rows_at_most: int = 4_000
     nearest: int = 100
     _read: dict[tuple[int, int, int, int], SourceTask | None] = field(default_factory=dict)
@@ -153,8 +155,8 @@ class PastStudies:
         trials = source.storage.get_all_trials(source.study_id, deepcopy=False, states=_LEARNT_FROM)
         key = (id(source.storage), source.study_id, len(trials), rows)
         if key not in self._read:
-            space = _space(_attributes(source))
-            self._read[key] = _source_task(source.name, trials, directions, space, rows)
+            own = _space(_attributes(source))
+            self._read[key] = _source_task(source.name, trials, directions, own or self.space, own is None, rows)
         return self._read[key]
 
 
@@ -182,28 +184,44 @@ def _space(user_attrs: dict[str, Any]) -> Space | None:
 
 
 def _source_task(
-    name: str, trials: Sequence[FrozenTrial], directions: Sequence[StudyDirection], space: Space | None, rows: int
+    name: str,
+    trials: Sequence[FrozenTrial],
+    directions: Sequence[StudyDirection],
+    space: Space | None,
+    is_plain: bool,
+    rows: int,
 ) -> SourceTask | None:
-    """The trials with a finite value as a source task of at most `rows` evaluations; None where there is none."""
+    """The trials with a finite value as a source task of at most `rows` evaluations; None where there is none.
+
+    Args:
+        name: Name of the source.
+        trials: Its finished trials.
+        directions: Its one direction.
+        space: What reads a trial's parameters; None for parameters as they are.
+        is_plain: Whether parameters that make no candidate of the space are taken as they are.
+        rows: Evaluations at most.
+    """
     sign = -1.0 if directions[0] == StudyDirection.MAXIMIZE else 1.0
     valued = [(trial, trial_values(trial, directions)) for trial in trials]
     known = [(trial, sign * float(values[0])) for trial, values in valued if values is not None]
     losses = np.array([loss for _, loss in known])
     scores = normal_scores(losses)
     kept: Sequence[int] | NDArray[np.int64] = thinned_rows(losses, rows) if len(losses) > rows else range(len(losses))
-    decoded = [(i, _candidate(known[i][0], space)) for i in kept]
+    decoded = [(i, _candidate(known[i][0], space, is_plain)) for i in kept]
     inside = [(int(i), candidate) for i, candidate in decoded if candidate is not None]
     if not inside:
         return None
     places = [i for i, _ in inside]
-    return SourceTask(name, tuple(candidate for _, candidate in inside), losses[places], scores[places])
+    candidates = tuple(candidate for _, candidate in inside)
+    return SourceTask(name, candidates, losses[places], scores[places], len(losses))
 
 
-def _candidate(trial: FrozenTrial, space: Space | None) -> Candidate | None:
+def _candidate(trial: FrozenTrial, space: Space | None, is_plain: bool) -> Candidate | None:
     """The trial's candidate; in a plain study its parameters, those without a value left out."""
-    if space is None:
-        return Candidate(None, {name: value for name, value in trial.params.items() if isinstance(value, _JSON_VALUES)})
     try:
-        return space.decode(trial.params)
+        if space is not None:
+            return space.decode(trial.params)
     except ValueError:
-        return None
+        pass
+    values = {name: value for name, value in trial.params.items() if isinstance(value, _JSON_VALUES)}
+    return Candidate(None, values) if is_plain else None

@@ -104,7 +104,7 @@ class TransferSampler(BaseSampler):
         self._search_space = None if search_space is None else dict(search_space)
         self._settings = settings or TransferSettings()
         opened = open_storage(storage) if isinstance(storage, str) else storage
-        self._past = PastStudies(tuple(source_studies), opened, self._settings.sources.rows_at_most)
+        self._past = PastStudies(tuple(source_studies), opened, space, self._settings.sources.rows_at_most)
         self._sources: list[SourceTask] = []
         self._stage: tuple[str, int, int] | None = None
         self._target: _Target | None = None

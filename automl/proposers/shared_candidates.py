@@ -2,7 +2,7 @@
 
 Tasks x candidates make a matrix of normal scores, with holes. The portfolio reads from it an order of trial (greedy
 average rank); the empirical prior (Wang et al. 2018) and matrix factorisation (Fusi et al. 2018) go on learning from
-the target's values by expected improvement. Candidates outside the matrix are the plain proposer's, and so is everything
+the target's values by expected improvement. Candidates outside the matrix are the plain proposer's, and so is all
 once the matrix is exhausted or where tasks share too little.
 """
 

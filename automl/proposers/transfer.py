@@ -164,7 +164,7 @@ class TransferProposer:
         sources = self._usable[0]
         if not sources:
             return Decision("base", 0.0, "no usable source")
-        budget = self.settings.budgets * float(np.median([len(source) for source in self._source_tasks]))
+        budget = self.settings.budgets * float(np.median([source.n_evaluations for source in sources]))
         if len(observations) > budget:
             return Decision("base", 0.0, "the sources' budgets are behind")
         knowledge, dropped = self._kept(observations)

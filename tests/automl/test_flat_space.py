@@ -1,0 +1,45 @@
+"""FlatSpace holds the laws of every space."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from automl.observations import Candidate
+from automl.parameters import Categorical, Float, Int
+from automl.spaces.flat import FlatSpace
+from automl.spaces.registry import space_from_dict
+
+SPACE = FlatSpace({"rate": Float(1e-4, 1.0, log=True), "depth": Int(1, 3), "kind": Categorical(("a", "b"))})
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_samples_and_mutants_survive_encoding(seed: int) -> None:
+    generator = np.random.default_rng(seed)
+    sampled = SPACE.sample(generator)
+    mutant = SPACE.mutate(sampled, generator)
+    assert SPACE.decode(SPACE.encode(sampled)) == sampled
+    assert SPACE.decode(SPACE.encode(mutant)) == mutant
+    assert sum(sampled.hyperparameters[name] != mutant.hyperparameters[name] for name in SPACE.parameters) == 1
+
+
+def test_its_dict_makes_it_again() -> None:
+    again = space_from_dict(SPACE.to_dict())
+    assert again == SPACE
+    assert hash(again) == hash(SPACE)
+
+
+def test_a_space_of_one_candidate_has_no_mutant() -> None:
+    space = FlatSpace({"x": Float(1.0, 1.0), "c": Categorical(("only",))})
+    only = space.sample(np.random.default_rng(0))
+    assert space.mutate(only, np.random.default_rng(0)) == only
+
+
+def test_other_hyperparameters_are_refused() -> None:
+    with pytest.raises(ValueError, match="made in another space"):
+        SPACE.encode(Candidate(None, {"rate": 0.1}))
+
+
+def test_no_hyperparameters_are_refused() -> None:
+    with pytest.raises(ValueError, match="got no hyperparameters"):
+        FlatSpace({})

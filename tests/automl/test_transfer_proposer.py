@@ -1,0 +1,155 @@
+"""TransferProposer: the laws of proposers, a head start from past tasks, and no harm from misleading ones."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+
+from automl.observations import Candidate, Observations
+from automl.parameters import Float, Int
+from automl.proposers.base import Proposal, Proposer
+from automl.proposers.shared_candidates import Method, SharedCandidatesProposer
+from automl.proposers.transfer import TransferProposer, TransferSettings
+from automl.proposers.transfer_pool import PoolSettings
+from automl.proposers.uniform import UniformProposer
+from automl.spaces.base import Space
+from automl.spaces.flat import FlatSpace
+from automl.surrogates.ablr import ABLRSettings
+from automl.surrogates.transfer_prior import TransferPriorSettings
+from automl.transfer_features import SourceTask
+from tests.contracts.proposer import SingleObjectiveContract, observe
+
+BRIEF = TransferSettings(
+    prior=TransferPriorSettings(
+        n_networks=1, n_folds=2, fold_iterations=10, ablr=ABLRSettings(width=12, max_iterations=25, weight_decay=0.1)
+    ),
+    pool=PoolSettings(n_random=60, n_edited=20),
+)
+FLAT = FlatSpace({"rate": Float(1e-4, 1.0, log=True), "depth": Int(1, 9)})
+
+
+def bowl(candidate: Candidate, shift: float = 0.0) -> float:
+    """Best at a rate of 0.01 and a depth of about 6."""
+    rate, depth = float(candidate.hyperparameters["rate"]), float(candidate.hyperparameters["depth"])
+    return float((np.log10(rate) + 2 + shift) ** 2 + 0.1 * (depth - 6) ** 2)
+
+
+def past(*, sign: float = 1.0, n_tasks: int = 3, n: int = 30, names: str = "past") -> list[SourceTask]:
+    """Tasks whose minima lie near one another."""
+    generator = np.random.default_rng(0)
+    tasks = []
+    for t in range(n_tasks):
+        candidates = tuple(FLAT.sample(generator) for _ in range(n))
+        losses = np.array([sign * bowl(c, 0.1 * t) for c in candidates])
+        tasks.append(SourceTask(f"{names}-{t}", candidates, losses))
+    return tasks
+
+
+def search(proposer: Proposer, n: int) -> tuple[list[float], list[Proposal]]:
+    observations = Observations()
+    proposals: list[Proposal] = []
+    for trial in range(n):
+        proposals += proposer.propose(observations, 1, np.random.default_rng([0, trial]))
+        candidates = tuple(p.candidate for p in proposals)
+        observations = Observations(candidates, np.array([bowl(c, 0.15) for c in candidates]))
+    return observations.values[:, 0].tolist(), proposals
+
+
+@pytest.mark.slow
+class TestTransferProposer(SingleObjectiveContract):
+    def make(self, space: Space) -> Proposer:
+        sources = {name: observe(space, 8, seed=seed) for seed, name in enumerate(("first", "second"))}
+        return TransferProposer(space, sources, UniformProposer(space), BRIEF)
+
+
+@pytest.mark.parametrize("method", ["pmf", "empirical", "portfolio"])
+class TestSharedCandidatesProposer:
+    def test_it_starts_with_what_was_best_and_never_repeats(self, method: Method) -> None:
+        generator = np.random.default_rng(1)
+        candidates = tuple(FLAT.sample(generator) for _ in range(12))
+        sources = {
+            str(t): Observations(candidates, np.array([bowl(c, 0.05 * t) for c in candidates])) for t in range(4)
+        }
+        proposer = SharedCandidatesProposer(FLAT, sources, method)
+        values, proposals = search(proposer, 16)
+        best = sorted(bowl(c, 0.15) for c in candidates)[:3]
+        assert min(values[:3]) <= best[0] + 1e-9
+        assert len({p.candidate.digest for p in proposals}) == 16
+
+
+def test_the_first_proposal_lies_near_the_minima_of_past_tasks() -> None:
+    values, proposals = search(TransferProposer(FLAT, past(), UniformProposer(FLAT), BRIEF), 1)
+    drawn = [bowl(FLAT.sample(np.random.default_rng(i)), 0.15) for i in range(100)]
+    assert values[0] < np.quantile(drawn, 0.1)
+    assert proposals[0].notes["transfer"]["model"] == "transfer"
+    assert proposals[0].notes["transfer"]["sources"] == ["past-0", "past-1", "past-2"]
+
+
+@pytest.mark.slow
+def test_flipped_sources_lose_their_say_or_their_slope() -> None:
+    values, proposals = search(TransferProposer(FLAT, past(sign=-1.0), UniformProposer(FLAT), BRIEF), 14)
+    assert proposals[0].notes["transfer"]["model"] == "transfer"
+    assert min(values[5:]) < 0.6
+
+
+def test_one_flipped_source_among_true_ones_is_dropped() -> None:
+    sources = [*past(n_tasks=3), *past(sign=-1.0, n_tasks=1, names="flipped")]
+    observations = Observations()
+    proposer = TransferProposer(FLAT, sources, UniformProposer(FLAT), BRIEF)
+    candidates = tuple(FLAT.sample(np.random.default_rng(i)) for i in range(12))
+    observations = Observations(candidates, np.array([bowl(c) for c in candidates]))
+    assert proposer.decide(observations, np.random.default_rng(0)).dropped == ("flipped-0",)
+
+
+@pytest.mark.parametrize("sources", [[], [SourceTask("tiny", (FLAT.sample(np.random.default_rng(0)),), np.ones(1))]])
+def test_without_a_usable_source_it_is_its_base(sources: Sequence[SourceTask]) -> None:
+    ours = TransferProposer(FLAT, sources, UniformProposer(FLAT), BRIEF)
+    seen = Observations((FLAT.sample(np.random.default_rng(3)),), np.zeros(1))
+    expected = UniformProposer(FLAT).propose(seen, 3, np.random.default_rng(5))
+    assert [p.candidate for p in ours.propose(seen, 3, np.random.default_rng(5))] == [p.candidate for p in expected]
+
+
+def test_units_and_increasing_transforms_of_a_source_do_not_matter() -> None:
+    plain = past()
+    warped = [SourceTask(s.name, s.candidates, 1000.0 * np.exp(s.losses) + 5.0) for s in plain]
+    pairs = [search(TransferProposer(FLAT, s, UniformProposer(FLAT), BRIEF), 3)[0] for s in (plain, warped)]
+    assert pairs[0] == pairs[1]
+
+
+def test_sources_that_share_too_little_are_refused_with_the_reason() -> None:
+    foreign = SourceTask("foreign", tuple(Candidate(None, {"other": i}) for i in range(9)), np.arange(9.0))
+    proposer = TransferProposer(FLAT, [*past(), foreign], UniformProposer(FLAT), BRIEF)
+    assert list(proposer.refused) == ["foreign"]
+    assert "shares 0%" in proposer.refused["foreign"]
+
+
+def test_past_the_sources_budgets_the_base_goes_on_alone() -> None:
+    candidates = tuple(FLAT.sample(np.random.default_rng(i)) for i in range(91))
+    observations = Observations(candidates, np.array([bowl(c) for c in candidates]))
+    decision = TransferProposer(FLAT, past(), UniformProposer(FLAT), BRIEF).decide(
+        observations, np.random.default_rng()
+    )
+    assert (decision.model, decision.reason) == ("base", "the sources' budgets are behind")
+
+
+def test_pending_candidates_of_an_unobserved_task_are_complemented() -> None:
+    proposer = TransferProposer(FLAT, past(), UniformProposer(FLAT), BRIEF)
+    batch = proposer.propose(Observations(), 4, np.random.default_rng(0))
+    assert len({p.candidate.digest for p in batch}) == 4
+
+
+@dataclass(frozen=True)
+class _Silent:
+    """A base that must not be asked."""
+
+    space: Space
+
+    def propose(self, observations: Observations, n: int, generator: np.random.Generator) -> list[Proposal]:
+        raise AssertionError("the base was asked")
+
+
+def test_the_base_is_not_asked_while_sources_lead() -> None:
+    assert len(search(TransferProposer(FLAT, past(), _Silent(FLAT), BRIEF), 3)[0]) == 3

@@ -1,0 +1,256 @@
+"""TransferSampler: learns from past studies of any kind, never writes to them, and is its base without them."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import optuna
+import pytest
+from optuna.distributions import BaseDistribution, FloatDistribution
+from optuna.samplers import BaseSampler, RandomSampler, TPESampler
+from optuna.storages import InMemoryStorage
+from optuna.trial import TrialState
+
+from automl.proposers.transfer import TransferSettings
+from automl.proposers.transfer_pool import PoolSettings
+from automl.surrogates.ablr import ABLRSettings
+from automl.surrogates.transfer_prior import TransferPriorSettings
+from studies.attributes import PROPOSAL, TRANSFER
+from studies.objective import suggest
+from studies.past_studies import PastStudies, SourceStudy
+from studies.samplers import RegularisedEvolutionSampler
+from studies.storage import open_storage
+from studies.transfer import TransferSampler
+from tests.contracts.small_spaces import ChainSpace
+
+BRIEF = TransferSettings(
+    prior=TransferPriorSettings(
+        n_networks=1, n_folds=2, fold_iterations=10, ablr=ABLRSettings(width=12, max_iterations=25, weight_decay=0.1)
+    ),
+    pool=PoolSettings(n_random=60, n_edited=20),
+)
+Objective = Callable[[optuna.Trial], float]
+
+
+@pytest.fixture(autouse=True)
+def _quiet() -> Iterator[None]:
+    verbosity = optuna.logging.get_verbosity()
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    yield
+    optuna.logging.set_verbosity(verbosity)
+
+
+def bowl(trial: optuna.Trial) -> float:
+    """Best at a rate of 0.01, a depth of 6, and kind b."""
+    rate = trial.suggest_float("rate", 1e-4, 1.0, log=True)
+    depth = trial.suggest_int("depth", 1, 9)
+    kind = trial.suggest_categorical("kind", ["a", "b"])
+    return float((np.log10(rate) + 2) ** 2 + 0.1 * (depth - 6) ** 2 + (kind == "a"))
+
+
+def past(
+    storage: optuna.storages.BaseStorage,
+    name: str,
+    *,
+    seed: int = 0,
+    objective: Objective = bowl,
+    direction: Literal["minimize", "maximize"] = "minimize",
+    n: int = 20,
+) -> optuna.Study:
+    study = optuna.create_study(storage=storage, study_name=name, sampler=RandomSampler(seed=seed), direction=direction)
+    study.optimize(objective, n_trials=n, catch=(RuntimeError,))
+    return study
+
+
+def search(
+    sources: Sequence[SourceStudy],
+    storage: optuna.storages.BaseStorage,
+    *,
+    n: int = 4,
+    objective: Objective = bowl,
+    base: BaseSampler | None = None,
+    search_space: dict[str, BaseDistribution] | None = None,
+) -> optuna.Study:
+    sampler = TransferSampler(sources, seed=0, base_sampler=base, settings=BRIEF, search_space=search_space)
+    study = optuna.create_study(storage=storage, study_name="target", sampler=sampler)
+    study.optimize(objective, n_trials=n, catch=(RuntimeError,))
+    return study
+
+
+def models(study: optuna.Study) -> list[str]:
+    return [trial.system_attrs.get(TRANSFER, {}).get("model", "none") for trial in study.trials]
+
+
+def test_the_first_trial_of_a_plain_study_is_among_the_best_of_its_sources() -> None:
+    storage = InMemoryStorage()
+    first, second = past(storage, "first"), past(storage, "second", seed=1)
+    study = search([first, "second"], storage)
+    assert models(study) == ["transfer"] * 4
+    every = sorted(trial.value or 0.0 for source in (first, second) for trial in source.trials)
+    assert (study.trials[0].value or 0.0) < every[10]
+    assert study.trials[0].system_attrs[PROPOSAL]["notes"]["transfer"]["sources"] == ["first", "second"]
+
+
+def test_sources_are_never_written_to() -> None:
+    storage = InMemoryStorage()
+    source = past(storage, "first")
+    before = source.trials, source.user_attrs
+    search(["first"], storage)
+    assert (source.trials, source.user_attrs) == before
+
+
+@pytest.mark.parametrize("make", [lambda: TPESampler(seed=3, n_startup_trials=3), lambda: RandomSampler(seed=3)])
+@pytest.mark.parametrize("sources", [["missing"], ["none-*"], ["empty"], ["all"]])
+def test_without_a_usable_source_it_is_bit_identical_to_its_base(
+    make: Callable[[], BaseSampler], sources: list[str]
+) -> None:
+    storage = InMemoryStorage()
+    optuna.create_study(storage=storage, study_name="empty")
+    study = search(sources, storage, n=8, base=make())
+    plain = optuna.create_study(sampler=make())
+    plain.optimize(bowl, n_trials=8)
+    assert [trial.params for trial in study.trials] == [trial.params for trial in plain.trials]
+    assert [trial.system_attrs for trial in study.trials] == [trial.system_attrs for trial in plain.trials]
+
+
+def test_names_globs_and_all_find_studies_but_never_the_target() -> None:
+    storage = InMemoryStorage()
+    for name in ("mnist-1", "mnist-2", "digits"):
+        past(storage, name, n=4)
+    target = optuna.create_study(storage=storage, study_name="mnist-target")
+    found = {
+        pattern: [task.name for task in PastStudies([pattern]).tasks(target)]
+        for pattern in ("digits", "mnist-*", "all")
+    }
+    assert found == {
+        "digits": ["digits"],
+        "mnist-*": ["mnist-1", "mnist-2"],
+        "all": ["mnist-1", "mnist-2", "digits"],
+    }
+
+
+def test_a_maximised_source_is_read_as_losses_and_values_that_are_not_finite_are_left_out() -> None:
+    storage = InMemoryStorage()
+
+    def score(trial: optuna.Trial) -> float:
+        value = -bowl(trial)
+        if trial.number == 3:
+            raise RuntimeError("diverged")
+        return float("-inf") if trial.number == 5 else value
+
+    past(storage, "scores", objective=score, direction="maximize")
+    task = PastStudies(["scores"]).tasks(optuna.create_study(storage=storage))[0]
+    assert len(task) == 18
+    assert task.losses.min() >= 0.0
+
+
+def test_a_source_of_several_objectives_is_told_once_and_left_out(caplog: pytest.LogCaptureFixture) -> None:
+    storage = InMemoryStorage()
+    optuna.create_study(storage=storage, study_name="both", directions=["minimize", "maximize"])
+    with caplog.at_level(logging.WARNING, logger="automl.studies"):
+        search(["both"], storage, n=3)
+    assert [record.getMessage() for record in caplog.records] == [
+        "nothing is learnt from study 'both': it has 2 objectives, expected one."
+    ]
+
+
+def test_a_source_that_vanishes_between_trials_is_no_obstacle(caplog: pytest.LogCaptureFixture) -> None:
+    storage = InMemoryStorage()
+    sources = [past(storage, "kept", n=8), past(storage, "gone", seed=1, n=8)]
+
+    def objective(trial: optuna.Trial) -> float:
+        if trial.number == 3:
+            optuna.delete_study(study_name="gone", storage=storage)
+        return bowl(trial)
+
+    with caplog.at_level(logging.WARNING, logger="automl.studies"):
+        study = search(sources, storage, n=7, objective=objective)
+    assert len(study.get_trials(states=(TrialState.COMPLETE,))) == 7
+    assert sum("'gone'" in record.getMessage() for record in caplog.records) == 1
+    assert study.trials[6].system_attrs[TRANSFER]["sources"] == ["kept"]
+
+
+def test_parameters_that_differ_in_range_kind_and_name_are_no_obstacle() -> None:
+    def other(trial: optuna.Trial) -> float:
+        rate = trial.suggest_float("rate", 1e-6, 10.0, log=True)
+        trial.suggest_float("momentum", 0.0, 1.0)
+        kind = trial.suggest_categorical("kind", ["b", "c"])
+        if kind == "c":
+            trial.suggest_int("only-with-c", 0, 3)
+        return float((np.log10(rate) + 2) ** 2)
+
+    def asks_for_more(trial: optuna.Trial) -> float:
+        step = trial.suggest_float("step", 0.0, 1.0, step=0.25)
+        depth_twice = trial.suggest_int("even", 2, 10, step=2)
+        return bowl(trial) + step + depth_twice
+
+    storage = InMemoryStorage()
+    past(storage, "other", objective=other)
+    past(storage, "same", seed=1)
+    study = search(["all"], storage, n=8, objective=asks_for_more)
+    assert len(study.get_trials(states=(TrialState.COMPLETE,))) == 8
+    assert "transfer" in models(study)
+    optuna.copy_study(from_study_name="target", from_storage=storage, to_storage=InMemoryStorage())
+
+
+def test_a_given_search_space_is_searched_from_the_first_trial() -> None:
+    storage = InMemoryStorage()
+
+    def line(trial: optuna.Trial) -> float:
+        return abs(trial.suggest_float("x", 0.0, 1.0) - 0.7)
+
+    past(storage, "line", objective=line)
+    study = search(["line"], storage, n=2, objective=line, search_space={"x": FloatDistribution(0.0, 1.0)})
+    assert set(study.trials[0].system_attrs[PROPOSAL]["params"]) == {"x"}
+    assert (study.trials[0].value or 0.0) < 0.3
+
+
+def test_queued_trials_are_run_as_they_are() -> None:
+    storage = InMemoryStorage()
+    past(storage, "first")
+    study = search(["first"], storage, n=2)
+    queued: dict[str, Any] = {"rate": 0.5, "depth": 2, "kind": "a"}
+    study.enqueue_trial(queued)
+    study.optimize(bowl, n_trials=1)
+    assert study.trials[-1].params == queued
+
+
+def test_a_target_of_several_objectives_is_left_to_the_base(caplog: pytest.LogCaptureFixture) -> None:
+    storage = InMemoryStorage()
+    past(storage, "first", n=5)
+    sampler = TransferSampler(["first"], seed=0, base_sampler=RandomSampler(seed=1), settings=BRIEF)
+    study = optuna.create_study(storage=storage, directions=["minimize", "minimize"], sampler=sampler)
+    with caplog.at_level(logging.WARNING, logger="automl.studies"):
+        study.optimize(lambda trial: (bowl(trial), 0.0), n_trials=3)
+    assert len(caplog.records) == 1
+    assert len(study.trials) == 3
+
+
+@pytest.mark.slow
+def test_studies_of_networks_inform_one_another_through_a_database(tmp_path: Path) -> None:
+    space = ChainSpace()
+
+    def loss(trial: optuna.Trial) -> float:
+        candidate = suggest(trial, space)
+        assert candidate.architecture is not None
+        rate = float(candidate.hyperparameters["learning_rate"])
+        return abs(float(np.log10(rate)) + 2) - candidate.architecture.depth
+
+    storage = open_storage(f"sqlite:///{tmp_path / 'studies.db'}")
+    past(storage, "first", objective=loss, n=15)
+    past(storage, "second", seed=1, objective=loss, n=15)
+    base = RegularisedEvolutionSampler(space, seed=0)
+    sampler = TransferSampler(["*"], space=space, base_sampler=base, seed=0, settings=BRIEF)
+    study = optuna.create_study(storage=storage, study_name="target", sampler=sampler)
+    study.optimize(loss, n_trials=7)
+    assert models(study)[:5] == ["transfer"] * 5
+    assert all(trial.params == trial.system_attrs[PROPOSAL]["params"] for trial in study.trials[:5])
+
+
+def test_no_source_at_all_is_refused() -> None:
+    with pytest.raises(ValueError, match="got 0 source studies"):
+        TransferSampler([])
