@@ -135,6 +135,11 @@ class NASBOTProposer:
             default = replace(default, transport=False, sorts=SORTS_WITHOUT_UNITS)
         return ArchitectureGP(self.space.hyperparameters, self.gp or default)
 
+    @property
+    def surrogate(self) -> ArchitectureGP:
+        """The Gaussian process that candidates are compared with; it remembers its last fits."""
+        return self._model
+
     @cached_property
     def _everyone(self) -> ListedPool:
         """All candidates of a listed space, shared by all proposers of that space in the process."""
