@@ -246,17 +246,28 @@ class NAOProposer:
     def _models(self) -> dict[str, NAOModel]:
         return {}
 
+    def candidates(
+        self, observations: Observations, seen: AbstractSet[str], generator: np.random.Generator
+    ) -> NewCandidates:
+        """The pool of a proposal: what the present model's latent steps and, if need be, mutations find.
+
+        Args:
+            observations: At least one value.
+            seen: Digests of candidates that are not wanted.
+            generator: Draws the heads that are followed, and mutants.
+        """
+        model = self.model(observations)
+        return search_latent_space(model, self._seeds(model, observations), seen, self.search, generator)
+
     def _modelled(
         self, observations: Observations, n: int, seen: AbstractSet[str], generator: np.random.Generator
     ) -> list[Proposal]:
         """Up to n proposals from the pool, fewer where the pool has fewer."""
-        model = self.model(observations)
-        seeds = self._seeds(model, observations)
-        new = search_latent_space(model, seeds, seen, self.search, generator)
+        new = self.candidates(observations, seen, generator)
         pool = new.listed()
         if not pool:
             return []
-        chosen = self._chosen(model, pool, observations, n, generator)
+        chosen = self._chosen(self.model(observations), pool, observations, n, generator)
         counts = {"n_new": len(pool), "n_duplicates": new.n_duplicates}
         counts["n_mutants"] = sum(found.origin == "mutation" for found in pool)
         return [Proposal(pool[i].candidate, _notes(pool[i], facts) | counts) for i, facts in chosen]

@@ -59,7 +59,7 @@ class NAOSettings:
     """
 
     width: int = 48
-    n_heads: int = 8
+    n_heads: int = 16
     head_width: int = 32
     prior_scale: float = 1.0
     n_unlabelled: int = 2000
@@ -68,7 +68,7 @@ class NAOSettings:
     pseudo_labels: int = 0
     batch_size: int = 128
     learning_rate: float = 1e-2
-    weight_decay: float = 1e-2
+    weight_decay: float = 3e-2
     trade_off: float = 0.8
     n_orders: int = 4
     seed: int = 0

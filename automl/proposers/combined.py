@@ -1,0 +1,138 @@
+"""NASBOT and NAO together: their candidates meet in one pool, under one acquisition function of both models.
+
+NASBOT's Gaussian process (Kandasamy et al. 2018) compares networks by distances that are known beforehand, NAO's
+network (Luo et al. 2018) by what it has learnt; both predict normal scores of the same values. Each brings the
+candidates that it finds, and the pool is judged by the equal mixture of the two predictions: its mean is their mean,
+its variance the mean of theirs plus a quarter of their squared disagreement. The notes say who brought the winner.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from automl.acquisition import acquisition_values
+from automl.observations import Candidate, Observations
+from automl.proposers.base import Proposal
+from automl.proposers.nao import NAOProposer
+from automl.proposers.nasbot import NASBOTProposer
+from automl.proposers.pool import check_request, unseen_sample
+from automl.spaces.base import Space
+from automl.surrogates.base import Prediction
+from automl.surrogates.gaussian_pool import GaussianPool
+
+
+@dataclass(frozen=True)
+class CombinedProposer:
+    """Proposes the candidate of largest expected improvement among those that NASBOT and NAO bring.
+
+    Args:
+        space: The space to search.
+        n_startup: Number of known values before the models are asked; until then proposals are random.
+        n_from_nasbot: Number of NASBOT's own proposals that enter the pool; all of NAO's do.
+        nasbot: Brings candidates and the Gaussian process; made with its defaults where None.
+        nao: Brings candidates and the network; made with its defaults where None.
+
+    Raises:
+        ValueError: If `n_startup` or `n_from_nasbot` is below 1.
+    """
+
+    space: Space
+    n_startup: int = 10
+    n_from_nasbot: int = 5
+    nasbot: NASBOTProposer | None = None
+    nao: NAOProposer | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("n_startup", "n_from_nasbot"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"got {name} = {getattr(self, name)}, expected at least 1; raise it.")
+
+    def propose(self, observations: Observations, n: int, generator: np.random.Generator) -> list[Proposal]:
+        """The next `n` candidates, see `automl.proposers.base.Proposer`.
+
+        Raises:
+            ValueError: If `n` is below 1 or the observations have several objectives.
+        """
+        check_request(observations, n)
+        proposals: list[Proposal] = []
+        for _ in range(n):
+            pending = (*observations.pending, *(proposal.candidate for proposal in proposals))
+            known = Observations(observations.candidates, observations.values, pending, observations.failed)
+            proposals.append(self._next(known, generator))
+        return proposals
+
+    def incumbent(self, observations: Observations) -> Candidate | None:
+        """The observed candidate that the mixture expects most of; None before the first value.
+
+        During start-up the one with the least value.
+        """
+        if not len(observations):
+            return None
+        modelled = len(observations) >= self.n_startup
+        scores = self._mixture(observations, observations.candidates).mean if modelled else observations.values[:, 0]
+        return observations.candidates[int(scores.argmin())]
+
+    def _next(self, observations: Observations, generator: np.random.Generator) -> Proposal:
+        if len(observations) >= self.n_startup:
+            pool = self._pool(observations, generator)
+            if pool:
+                return self._best(pool, observations, generator)
+        return Proposal(unseen_sample(self.space, observations.digests, generator), {"origin": "random"})
+
+    def _pool(self, observations: Observations, generator: np.random.Generator) -> list[Proposal]:
+        """New candidates with notes on who brought them."""
+        seen = set(observations.digests)
+        found = self._nao.candidates(observations, seen, generator).listed()
+        brought = [(f.candidate, {"from": "nao", "origin": f.origin, "seed": f.seed.digest}) for f in found]
+        for proposal in self._nasbot.propose(observations, self.n_from_nasbot, generator):
+            brought.append((proposal.candidate, {"from": "nasbot", **proposal.notes}))
+        pool: dict[str, Proposal] = {}
+        for candidate, notes in brought:
+            if candidate.digest in pool:
+                pool[candidate.digest] = Proposal(candidate, {**pool[candidate.digest].notes, "from": "both"})
+            elif candidate.digest not in seen:
+                pool[candidate.digest] = Proposal(candidate, notes)
+        return list(pool.values())
+
+    def _best(self, pool: Sequence[Proposal], observations: Observations, generator: np.random.Generator) -> Proposal:
+        prediction = self._mixture(observations, [proposal.candidate for proposal in pool])
+        incumbent = float(self._mixture(observations, observations.candidates).mean.min())
+        values = acquisition_values("log-ei", _independent(prediction), incumbent, len(observations), generator)
+        best = int(values.argmax())
+        facts: dict[str, Any] = {"acquisition": "log-ei", "acquisition_value": float(values[best])}
+        facts["predicted_score"] = float(prediction.mean[best])
+        brought = [str(proposal.notes["from"]) for proposal in pool]
+        facts["n_pool"] = {supplier: brought.count(supplier) for supplier in ("nasbot", "nao", "both")}
+        return Proposal(pool[best].candidate, {**pool[best].notes, **facts})
+
+    def _mixture(self, observations: Observations, candidates: Sequence[Candidate]) -> Prediction:
+        """The equal mixture of both models' predictions, by its first two moments."""
+        gaussian = self._nasbot.surrogate.fit(observations).predict(candidates)
+        network = self._nao.model(observations).predict(candidates)
+        variance = 0.5 * (gaussian.deviation**2 + network.deviation**2) + 0.25 * (gaussian.mean - network.mean) ** 2
+        return Prediction(0.5 * (gaussian.mean + network.mean), np.sqrt(variance))
+
+    @cached_property
+    def _nasbot(self) -> NASBOTProposer:
+        return self.nasbot or NASBOTProposer(self.space, n_startup=self.n_startup)
+
+    @cached_property
+    def _nao(self) -> NAOProposer:
+        return self.nao or NAOProposer(self.space, n_startup=self.n_startup)
+
+
+def _independent(prediction: Prediction) -> GaussianPool:
+    """The prediction as a pool without covariances, which expected improvement does not ask for."""
+    variance = torch.from_numpy(prediction.deviation**2)
+
+    def covariance(rows: Tensor, columns: Tensor) -> Tensor:
+        return torch.where(rows[:, None] == columns[None, :], variance[rows][:, None], 0.0)
+
+    return GaussianPool(torch.from_numpy(prediction.mean), variance, covariance, 0.0)
