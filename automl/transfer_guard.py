@@ -23,25 +23,34 @@ CHECKPOINTS = (5, 10, 20)
 CLEARLY = 1.0
 """Nats of summed log predictive density by which a model must be better without a source to drop it."""
 
+CLEARLY_AGAINST = 1.8
+"""Standard deviations below zero at which what is foreseen runs against the values."""
+
 _LARGEST_LOG_ODDS = 30.0
-_PRIOR_NATS = 3.0
-_FADING_FROM = 10
+_LARGEST_FORESIGHT = 0.95
+_PRIOR_VALUES = 10
+_FADING_FROM = 20
 
 
 def prior_log_odds(foresight: float, n: int) -> float:
     """Log odds for past tasks before the `n` values speak: what foretold one another may foretell the next task too.
 
-    They fade as values come in, since a model that has learnt to ignore its sources is no better than a plain one.
+    A correlation r is worth `-log(1 - r^2) / 2` nats a value; it counts for a few values, and fades as real ones come
+    in. Without it the guard would be unfair: past tasks propose good candidates alone, and among those their opinion is
+    of little use; that they spared the target all others leaves no trace in the density of its values.
 
     Args:
         foresight: Mean correlation with which the sources foretell one another; NaN for a single one.
         n: Number of values.
 
     Examples:
-        >>> prior_log_odds(1.0, 5), prior_log_odds(1.0, 20), prior_log_odds(float("nan"), 5)
-        (3.0, 1.5, 0.0)
+        >>> round(prior_log_odds(0.9, 5), 2), round(prior_log_odds(0.3, 5), 2), prior_log_odds(float("nan"), 5)
+        (8.3, 0.47, 0.0)
     """
-    return 0.0 if math.isnan(foresight) else _PRIOR_NATS * max(foresight, 0.0) * min(1.0, _FADING_FROM / max(n, 1))
+    if math.isnan(foresight):
+        return 0.0
+    r = min(max(foresight, 0.0), _LARGEST_FORESIGHT)
+    return -0.5 * math.log(1.0 - r**2) * _PRIOR_VALUES * min(1.0, _FADING_FROM / max(n, 1))
 
 
 def transfer_weight(with_sources: Floats, without: Floats, log_odds: float = 0.0) -> float:
@@ -67,16 +76,20 @@ def transfer_weight(with_sources: Floats, without: Floats, log_odds: float = 0.0
     return 1.0 / (1.0 + math.exp(-evidence))
 
 
-def contradicting(expected: Floats, values: Floats) -> list[int]:
+def contradicting(expected: Floats, values: Floats, deviations: float = 0.0) -> list[int]:
     """Which sources expect an order that runs against the values: those with a negative rank correlation.
 
     Args:
         expected: What each of T sources expects of the n candidates, `n x T`.
         values: What they were worth, `n`.
+        deviations: How many standard deviations of chance the correlation must lie below zero.
     """
-    ranks = rankdata(values) - (len(values) + 1) / 2
-    against = [(rankdata(column) - (len(values) + 1) / 2) @ ranks < 0 for column in expected.T]
-    return [t for t, is_against in enumerate(against) if is_against]
+    n = len(values)
+    ranks = rankdata(values) - (n + 1) / 2
+    theirs = np.column_stack([rankdata(column) - (n + 1) / 2 for column in expected.T])
+    scale = np.linalg.norm(ranks) * np.linalg.norm(theirs, axis=0)
+    correlations = ranks @ theirs / np.where(scale > 0, scale, 1.0)
+    return np.flatnonzero(correlations * math.sqrt(max(n - 1, 1)) < -deviations).tolist()
 
 
 def reached(n: int) -> Sequence[int]:

@@ -30,7 +30,15 @@ from automl.surrogates.gaussian_pool import GaussianPool
 from automl.surrogates.transfer_gp import Inputs, TransferGP, fit_transfer_gp
 from automl.surrogates.transfer_prior import TransferPriorSettings
 from automl.transfer_features import SourceTask, thinned_rows
-from automl.transfer_guard import CHECKPOINTS, CLEARLY, contradicting, prior_log_odds, reached, transfer_weight
+from automl.transfer_guard import (
+    CHECKPOINTS,
+    CLEARLY,
+    CLEARLY_AGAINST,
+    contradicting,
+    prior_log_odds,
+    reached,
+    transfer_weight,
+)
 
 Floats = NDArray[np.float64]
 
@@ -174,6 +182,8 @@ class TransferProposer:
         if len(observations) < CHECKPOINTS[0] or not self.settings.guard:
             return self._first_word(knowledge, fitted)
         inputs, values = self._observed(knowledge, observations)
+        if contradicting(inputs.mean[:, None], values, CLEARLY_AGAINST):
+            return Decision("base", 0.0, "the sources run against the trials", knowledge, dropped)
         plain = fit_transfer_gp(inputs.plain(), values, knowledge.features.groups, self.settings.prior.gp)
         prior = prior_log_odds(knowledge.prior.foresight, len(observations))
         weight = transfer_weight(fitted.leave_one_out_log_density, plain.leave_one_out_log_density, prior)

@@ -41,6 +41,12 @@ def test_a_flipped_source_contradicts_and_a_true_one_does_not() -> None:
     assert contradicting(expected, values) == [1]
 
 
+def test_a_correlation_that_chance_explains_is_no_clear_contradiction() -> None:
+    values = np.arange(8.0)
+    weak, strong = np.array([1.0, 0, 3, 2, 5, 4, 7, 6]), -values
+    assert contradicting(np.column_stack([-weak[::-1], strong, weak]), values, 1.5) == [1]
+
+
 def test_constant_values_contradict_nobody() -> None:
     assert contradicting(np.random.default_rng(0).random((5, 3)), np.ones(5)) == []
 
