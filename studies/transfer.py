@@ -23,6 +23,7 @@ from optuna.distributions import (
 from optuna.samplers import BaseSampler, TPESampler
 from optuna.search_space import intersection_search_space
 from optuna.storages import BaseStorage
+from optuna.storages._heartbeat import get_heartbeat_thread
 from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
@@ -117,21 +118,36 @@ class TransferSampler(BaseSampler):
 
     def before_trial(self, study: Study, trial: FrozenTrial) -> None:
         """Decides who proposes the trial, and proposes it where that is for past studies."""
+        # As in `ProposerSampler`: a trial that waits for its proposal gives signs of life, and fails if that fails.
+        try:
+            with get_heartbeat_thread(trial._trial_id, study._storage):
+                decision, seconds = self._propose(study, trial)
+        except BaseException:
+            study._storage.set_trial_state_values(trial._trial_id, TrialState.FAIL)
+            raise
+        if decision is not None and decision.model == "transfer":
+            return
+        self.base_sampler.before_trial(study, trial)
+        if decision is not None and decision.knowledge is not None:
+            _note(study, trial, decision, seconds)
+
+    def _propose(self, study: Study, trial: FrozenTrial) -> tuple[Decision | None, float]:
+        """Decides who proposes and, where that is past studies, proposes; None where there is nothing to decide."""
         started = time.perf_counter()
         target = self._current(study)
         if target is None or is_decided(target.space, trial):
-            self.base_sampler.before_trial(study, trial)
-            return
+            return None, 0.0
         generator = np.random.default_rng([self.seed % 2**63, trial.number])
         observations = self._observations(study, target, trial.number)
-        decision = target.proposer.decide(observations, generator)
-        if decision.model == "transfer":
-            proposal = target.proposer.transferred(decision, observations, 1, generator)[0]
-            self._publish(study, trial, target, proposal, time.perf_counter() - started)
-            return
-        self.base_sampler.before_trial(study, trial)
-        if decision.knowledge is not None:
-            _note(study, trial, decision, time.perf_counter() - started)
+        try:
+            decision = target.proposer.decide(observations, generator)
+            if decision.model == "transfer":
+                proposal = target.proposer.transferred(decision, observations, 1, generator)[0]
+                self._publish(study, trial, target, proposal, time.perf_counter() - started)
+        except RuntimeError as error:  # as linear algebra's are: a covariance that cannot be factorised
+            _logger.warning("trial %d is left to the base sampler: %s.", trial.number, error)
+            return None, 0.0
+        return decision, time.perf_counter() - started
 
     def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
         """The parameters of the trial's proposal; else the base sampler's."""
