@@ -40,7 +40,7 @@ class TransferPriorSettings:
 
     n_networks: int = 2
     n_folds: int = 4
-    ablr: ABLRSettings = field(default_factory=lambda: ABLRSettings(weight_decay=0.1))
+    ablr: ABLRSettings = field(default_factory=ABLRSettings)
     fold_iterations: int = 60
     fold_rows: int = 1500
     row_iterations: int = 150_000
