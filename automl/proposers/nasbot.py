@@ -14,6 +14,7 @@ import math
 from collections.abc import Sequence, Set
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from threading import RLock
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -34,6 +35,9 @@ _EDITED_SHARE = 0.4
 _EPOCHS = 3
 _HALF_AS_LIKELY = 5
 _TRIES = 10  # Draws an edit may take before its parent counts as exhausted.
+
+# Threads of one process (`Study.optimize(n_jobs=2)`) share lists, distances and kernels, which change as they are used.
+_ONE_AT_A_TIME = RLock()
 
 _LISTED: WeakKeyDictionary[Space, dict[tuple[str, ...], ListedPool]] = WeakKeyDictionary()
 
@@ -92,6 +96,10 @@ class NASBOTProposer:
             ValueError: If `n` is below 1 or the observations have several objectives.
         """
         check_request(observations, n)
+        with _ONE_AT_A_TIME:
+            return self._proposals(observations, n, generator)
+
+    def _proposals(self, observations: Observations, n: int, generator: np.random.Generator) -> list[Proposal]:
         seen = set(observations.digests)
         search = self._search(observations, generator) if len(observations) >= self.n_startup else None
         proposals: list[Proposal] = []
@@ -113,7 +121,8 @@ class NASBOTProposer:
         """
         if len(observations) < self.n_startup:
             return observations.candidates[int(observations.values[:, 0].argmin())] if len(observations) else None
-        return observations.candidates[int(self._model.fit(observations).fitted_scores.argmin())]
+        with _ONE_AT_A_TIME:
+            return observations.candidates[int(self._model.fit(observations).fitted_scores.argmin())]
 
     def _notes(self, found: _Found, fitted: FittedArchitectureGP) -> dict[str, Any]:
         notes: dict[str, Any] = {

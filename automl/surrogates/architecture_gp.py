@@ -215,16 +215,19 @@ class FittedArchitectureGP:
         self.fallback = fit.fallback
         self.observed = gp.pool_of(observations.candidates)
         self.inputs = inputs(self.observed, 0)
-        self.has_transport = self._kernel().transport is not None
+        self._kernels = {torch.float64: cast(CandidateKernel, fit.prior.kernel)}
+        self.has_transport = self.kernel(torch.float64).transport is not None
         self._condition(torch.from_numpy(normal_scores(observations.values[:, 0])))
 
-    def _kernel(self) -> CandidateKernel:
-        """The fitted covariance, for its user to put tables in."""
-        return copy.deepcopy(cast(CandidateKernel, self.prior.kernel))
+    def kernel(self, dtype: torch.dtype) -> CandidateKernel:
+        """The fitted covariance in a precision; its user puts tables in place before every use."""
+        if dtype not in self._kernels:
+            self._kernels[dtype] = copy.deepcopy(self._kernels[torch.float64]).to(dtype)
+        return self._kernels[dtype]
 
     def _condition(self, scores: Tensor) -> None:
         """Factorises the covariance of the observations and solves for the weight of each."""
-        kernel = self._kernel()
+        kernel = self.kernel(torch.float64)
         kernel.set_tables(self.gp.tables_among(self.observed, transport=self.has_transport))
         covariance = kernel.forward(self.inputs, self.inputs)
         self.factor = stable_cholesky(covariance, self.prior.noise)
@@ -247,7 +250,7 @@ class FittedArchitectureGP:
     def pool(self, pool: CandidatePool) -> GaussianPool:
         """The joint posterior of the candidates of a pool."""
         dtype = torch.float32 if len(pool) > _SINGLE_PRECISION_ABOVE else torch.float64
-        return _PoolPosterior(self, self._kernel().to(dtype), pool, dtype).gaussian()
+        return _PoolPosterior(self, pool, dtype).gaussian()
 
 
 class _PoolPosterior:
@@ -256,10 +259,8 @@ class _PoolPosterior:
     GPyTorch's own prediction would form the covariance of the whole pool, which has tens of thousands of candidates.
     """
 
-    def __init__(
-        self, fitted: FittedArchitectureGP, kernel: CandidateKernel, pool: CandidatePool, dtype: torch.dtype
-    ) -> None:
-        self._kernel = kernel
+    def __init__(self, fitted: FittedArchitectureGP, pool: CandidatePool, dtype: torch.dtype) -> None:
+        self._kernel = fitted.kernel(dtype)
         self._pool = pool
         self._n = len(fitted.observed)
         self._inputs = inputs(pool, self._n).to(dtype)
@@ -268,7 +269,7 @@ class _PoolPosterior:
         )
         self._noise = fitted.prior.noise
         self._set_tables(pool.distances_from(fitted.observed))
-        known = kernel.forward(fitted.inputs.to(dtype), self._inputs)
+        known = self._kernel.forward(fitted.inputs.to(dtype), self._inputs)
         self._explained = torch.linalg.solve_triangular(fitted.factor.to(dtype), known, upper=False)
         self._mean = fitted.prior.mean + fitted.weights.to(dtype) @ known
 
