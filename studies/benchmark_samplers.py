@@ -167,6 +167,7 @@ def _proposer(module: str, name: str) -> MakeProposer:
 _PROPOSERS: Final[Mapping[str, MakeProposer]] = {
     "nasbot": _proposer("nasbot", "NASBOTProposer"),
     "nao": _proposer("nao", "NAOProposer"),
+    "combined": _proposer("combined", "CombinedProposer"),
     "evolution": _evolution,
     "local-search": _proposer("local_search", "LocalSearchProposer"),
     "uniform": _proposer("uniform", "UniformProposer"),

@@ -70,7 +70,7 @@ def run(
         float | None, typer.Option(callback=_at_least(0), help="Seconds after which no trial is started.")
     ] = None,
     sampler: Annotated[
-        str, typer.Option(help="nasbot, nao, evolution, local-search, random, tpe, gp, cmaes or nsgaii.")
+        str, typer.Option(help="nasbot, nao, combined, evolution, local-search, random, tpe, gp, cmaes or nsgaii.")
     ] = "nasbot",
     space: Annotated[str, typer.Option(help="mlp or cnn.")] = "mlp",
     kind: Annotated[str | None, typer.Option(help="classification or regression; else told by the target.")] = None,

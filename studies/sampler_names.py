@@ -12,11 +12,12 @@ from optuna.trial import FrozenTrial
 
 from automl.errors import InputError, did_you_mean
 from automl.spaces.base import Space
-from studies.samplers import LocalSearchSampler, NAOSampler, NASBOTSampler, RegularisedEvolutionSampler
+from studies.samplers import CombinedSampler, LocalSearchSampler, NAOSampler, NASBOTSampler, RegularisedEvolutionSampler
 
 _OURS: Mapping[str, Callable[[Space, int], BaseSampler]] = {
     "nasbot": lambda space, seed: NASBOTSampler(space, seed=seed),
     "nao": lambda space, seed: NAOSampler(space, seed=seed),
+    "combined": lambda space, seed: CombinedSampler(space, seed=seed),
     "evolution": lambda space, seed: RegularisedEvolutionSampler(space, seed=seed),
     "local-search": lambda space, seed: LocalSearchSampler(space, seed=seed),
 }

@@ -225,6 +225,35 @@ class NAOSampler(ProposerSampler):
         )
 
 
+class CombinedSampler(ProposerSampler):
+    """NASBOT and NAO together: their candidates meet in one pool under both models (`automl.proposers.combined`).
+
+    Args:
+        space: The space to search.
+        seed: Seed of all proposals; None draws one.
+        n_startup_trials: Number of finished trials before the models are asked; until then proposals are random.
+        independent_sampler: Answers for parameters that are not the space's; random by default.
+
+    Raises:
+        ValueError: If `n_startup_trials` is below 1.
+    """
+
+    def __init__(
+        self,
+        space: Space,
+        *,
+        seed: int | None = None,
+        n_startup_trials: int = 10,
+        independent_sampler: BaseSampler | None = None,
+    ) -> None:
+        from automl.proposers.combined import CombinedProposer  # brings BoTorch, which few callers of this module need
+
+        proposer = CombinedProposer(space, n_startup=n_startup_trials)
+        super().__init__(
+            proposer, seed=seed, n_startup_trials=n_startup_trials, independent_sampler=independent_sampler
+        )
+
+
 class RegularisedEvolutionSampler(ProposerSampler):
     """Regularised evolution: mutants of tournament winners among the youngest trials (Real et al. 2019).
 

@@ -70,8 +70,8 @@ def create_study(
         name: The study's name, unique in its storage.
         task: What is learnt, on which data, judged by which metric.
         space: What is searched; multilayer perceptrons and their hyperparameters by default.
-        sampler: "nasbot", "nao", "evolution", "local-search", "random", "tpe", "gp", "cmaes", "nsgaii", or an Optuna
-            sampler.
+        sampler: "nasbot", "nao", "combined" (both), "evolution", "local-search", "random", "tpe", "gp", "cmaes",
+            "nsgaii", or an Optuna sampler.
         storage: URL of the database, an Optuna storage, or None for a study in memory.
         transfer_from: Names of studies of the same storage to learn from, globs such as "mnist-*", or "all".
         seed: Seed of proposals and of initial weights.
