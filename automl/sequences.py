@@ -80,12 +80,18 @@ class Slot:
 
     def value_of(self, bin_: int) -> Value:
         """The value at the centre of a bin."""
+        return self._centres[bin_]
+
+    @cached_property
+    def _centres(self) -> tuple[Value, ...]:
         if isinstance(self.parameter, Categorical):
-            return self.parameter.choices[bin_]
+            return self.parameter.choices
         if isinstance(self.parameter, Int) and self.exact:
-            return self.parameter.low + bin_
-        value = self.parameter.from_unit((bin_ + 0.5) / self.size)
-        return value if isinstance(self.parameter, Float) else self._nearest_in_bin(int(value), bin_)
+            return tuple(range(self.parameter.low, self.parameter.high + 1))
+        centres = [self.parameter.from_unit((bin_ + 0.5) / self.size) for bin_ in range(self.size)]
+        if isinstance(self.parameter, Float):
+            return tuple(centres)
+        return tuple(self._nearest_in_bin(int(value), bin_) for bin_, value in enumerate(centres))
 
     def _nearest_in_bin(self, value: int, bin_: int) -> int:
         """An integer whose bin is `bin_` where there is one: rounding the centre may leave a narrow bin."""
@@ -140,6 +146,15 @@ class TokenSequence:
     def tokens(self) -> tuple[int, ...]:
         """Tokens of the vocabulary, one a decision."""
         return tuple(slot.offset + bin_ for slot, bin_ in zip(self.slots, self.bins, strict=True))
+
+    def value(self, slot: Slot, bin_: int) -> Value:
+        """What a bin of a slot stands for near this sequence: its own value if that lies in the bin, or the centre."""
+        own = self._own_bins.get(slot.name)
+        return self.assignment[slot.name] if own == bin_ else slot.value_of(bin_)
+
+    @cached_property
+    def _own_bins(self) -> dict[str, int]:
+        return dict(zip(self.names, self.bins, strict=True))
 
     @cached_property
     def assignment(self) -> dict[str, Value]:
@@ -220,32 +235,35 @@ class Vocabulary:
         """The candidate of a sequence: the inverse of `encode`, exact to the last digit of every scalar."""
         return self.space.decode(sequence.assignment)
 
-    def walk(self, guess: TokenSequence) -> Walk:
-        """A walk that starts with every decision open, expecting the answers of `guess`."""
-        return Walk(self, guess)
+    def walk(self, guess: TokenSequence, expected: Mapping[str, Value] | None = None) -> Walk:
+        """A walk that starts with every decision open; see `Walk`."""
+        return Walk(self, guess, expected)
 
-    def run(self, answers: tuple[Value, ...], guess: TokenSequence) -> tuple[TokenSequence, Candidate]:
-        """The walk that begins with some answers and goes on with those of a guess, and the candidate it makes.
+    def run(self, answers: tuple[Value, ...], expected: Mapping[str, Value]) -> tuple[TokenSequence, Candidate]:
+        """The walk that begins with some answers and goes on with expected ones, and the candidate it makes.
 
-        A decision that the guess does not know is answered with its first bin. Remembered, since decoding asks for the
+        A decision of which nothing is expected is answered with its first bin. Remembered, since decoding asks for the
         same walks over and over.
         """
-        key = answers, guess.names, guess.values
+        key = answers, tuple(expected.items())
         if key not in self._runs:
             if len(self._runs) >= _CACHE_LIMIT:
                 self._runs.clear()
-            self._runs[key] = self._run(answers, guess.assignment)
+            self._runs[key] = self._run(answers, expected)
         return self._runs[key]
 
-    def _run(self, answers: tuple[Value, ...], guess: Mapping[str, Value]) -> tuple[TokenSequence, Candidate]:
+    def _run(self, answers: tuple[Value, ...], expected: Mapping[str, Value]) -> tuple[TokenSequence, Candidate]:
         names: list[str] = []
         values: list[Value] = []
 
         def choose(name: str, parameter: Parameter) -> Value:
-            t = len(values)
-            values.append(answers[t] if t < len(answers) else guess.get(name, self.slots[name].value_of(0)))
+            if len(values) < len(answers):
+                value = answers[len(values)]
+            else:
+                value = expected[name] if name in expected else self.slots[name].value_of(0)
             names.append(name)
-            return values[t]
+            values.append(value)
+            return value
 
         candidate = self.space.build(choose)
         return self._sequence(tuple(names), tuple(values)), candidate
@@ -254,22 +272,28 @@ class Vocabulary:
 class Walk:
     """A walk through a space that is answered one decision at a time.
 
-    `Space.build` cannot be paused, so it is run ahead with expected answers, those of a guess. Only an answer that
-    differs from what was expected makes it run again; a walk that changes k decisions of its guess costs k runs,
-    whatever its length. A decision answered with the bin of the guess keeps the guess's exact value, so that scalars
-    that are not changed stay exact.
+    `Space.build` cannot be paused, so it is run ahead with expected answers. Only an answer that differs from what was
+    expected makes it run again; a walk with k surprises costs k + 1 runs, whatever its length. A decision answered with
+    the bin that it has in `guess` gets that sequence's exact value, so that scalars that are not changed stay exact.
 
     Args:
         vocabulary: The tokens of the space.
-        guess: The answers that are expected.
+        guess: The sequence that the walk is likely to be near.
+        expected: Expected answers by parameter name; those of the guess where None.
     """
 
-    def __init__(self, vocabulary: Vocabulary, guess: TokenSequence) -> None:
+    def __init__(
+        self, vocabulary: Vocabulary, guess: TokenSequence, expected: Mapping[str, Value] | None = None
+    ) -> None:
         self._vocabulary = vocabulary
         self._guess = guess
+        self._expected = guess.assignment if expected is None else expected
         self._n_answered = 0
+        self._candidate: Candidate | None = None
         self.sequence = guess
         """The walk as a sequence, open decisions taken as expected."""
+        if expected is not None:
+            self.sequence, self._candidate = vocabulary.run((), expected)
 
     @property
     def finished(self) -> bool:
@@ -284,7 +308,9 @@ class Walk:
     @property
     def candidate(self) -> Candidate:
         """The candidate of the answers so far, open decisions taken as expected."""
-        return self._vocabulary.run(self.sequence.values, self._guess)[1]
+        if self._candidate is None:
+            self.sequence, self._candidate = self._vocabulary.run((), self._expected)
+        return self._candidate
 
     def answer(self, bin_: int) -> None:
         """Answers the decision asked now with one of its bins.
@@ -299,8 +325,8 @@ class Walk:
             raise ValueError(f"got bin {bin_} for {slot.name}, expected 0 to {slot.size - 1}; choose a legal one.")
         self._n_answered += 1
         if self.sequence.bins[t] != bin_:
-            answers = (*self.sequence.values[:t], slot.value_of(bin_))
-            self.sequence, _ = self._vocabulary.run(answers, self._guess)
+            answers = (*self.sequence.values[:t], self._guess.value(slot, bin_))
+            self.sequence, self._candidate = self._vocabulary.run(answers, self._expected)
 
     def fork(self) -> Walk:
         """A walk in the same state that can be answered differently."""

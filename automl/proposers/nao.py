@@ -49,7 +49,7 @@ class LatentSearch:
     """
 
     n_seeds: int = 20
-    step_sizes: tuple[float, ...] = (0.25, 0.5, 1.0, 2.0, 4.0)
+    step_sizes: tuple[float, ...] = (0.5, 1.0, 2.0, 4.0)
     n_rounds: int = 2
     n_wanted: int = 20
     beam_width: int = 1

@@ -131,6 +131,8 @@ class NAOModel:
             A new model; this one is unchanged.
         """
         settings = self.settings
+        if np.ptp(losses) == 0.0:
+            return self._without_opinion()
         generator = np.random.default_rng((settings.seed, len(candidates)))
         labelled = _Labelled(
             [_orders(self.vocabulary, c, settings.n_orders, generator) for c in candidates], normal_scores(losses)
@@ -144,6 +146,12 @@ class NAOModel:
         scores = NAOModel(self.vocabulary, settings, network).head_predictions(candidates)
         spread = _calibrated_spread(scores, normal_scores(losses), _bootstrap_weights(settings, len(losses)))
         return NAOModel(self.vocabulary, settings, network, spread)
+
+    def _without_opinion(self) -> NAOModel:
+        """The model with heads that expect the same of all candidates on average, and differ as their priors do."""
+        network = copy.deepcopy(self.network)
+        network.heads.forget()
+        return NAOModel(self.vocabulary, self.settings, network)
 
     def improve(
         self,

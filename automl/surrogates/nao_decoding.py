@@ -13,8 +13,9 @@ import torch
 from torch import Tensor
 
 from automl.observations import Candidate
-from automl.sequences import TokenSequence, Vocabulary, Walk
-from automl.surrogates.nao_network import DecoderState, EncoderPredictorDecoder
+from automl.parameters import Value
+from automl.sequences import TokenBatch, TokenSequence, Vocabulary, Walk
+from automl.surrogates.nao_network import DecoderState, EncoderPredictorDecoder, TokenTensors
 
 
 @dataclass(frozen=True)
@@ -50,7 +51,9 @@ def decode(
     Returns:
         For each row up to `beam_width` candidates, the likeliest first.
     """
-    beams = [[_Beam(row, vocabulary.walk(guess), 0.0, network.start, row)] for row, guess in enumerate(guesses)]
+    expected = _expected_answers(network, outputs, guesses)
+    walks = [vocabulary.walk(guess, answers) for guess, answers in zip(guesses, expected, strict=True)]
+    beams = [[_Beam(row, walk, 0.0, network.start, row)] for row, walk in enumerate(walks)]
     state = network.start_state(outputs)
     while open_ := [beam for kept in beams for beam in kept if not beam.walk.finished]:
         scores, state = _next_scores(network, open_, outputs, mask, state)
@@ -61,6 +64,21 @@ def decode(
             options.append([_Beam(beam.row, beam.walk, beam.score + gain, token, i) for gain, token in legal])
         beams = _best_of_each_row(options, len(guesses), beam_width)
     return [[beam.walk.candidate for beam in kept] for kept in beams]
+
+
+def _expected_answers(
+    network: EncoderPredictorDecoder, outputs: Tensor, guesses: Sequence[TokenSequence]
+) -> list[dict[str, Value]]:
+    """What the decoder would answer if it had answered as the guesses so far, by parameter name.
+
+    All positions at once, and right at most of them: so a walk need be run again only at the few that differ.
+    """
+    batch = TokenTensors.of(TokenBatch.stack(guesses))
+    tokens = network.teacher_forced(batch, outputs).argmax(dim=-1).tolist()
+    return [
+        {slot.name: guess.value(slot, token - slot.offset) for slot, token in zip(guess.slots, row, strict=False)}
+        for guess, row in zip(guesses, tokens, strict=True)
+    ]
 
 
 def _next_scores(

@@ -94,6 +94,12 @@ class Heads(nn.Module):
         prediction: Tensor = y.squeeze(-1)
         return prediction
 
+    def forget(self) -> None:
+        """Leaves nothing but the fixed part."""
+        with torch.no_grad():
+            self.w2.zero_()
+            self.b2.zero_()
+
 
 class EncoderPredictorDecoder(nn.Module):
     """Encoder, predictor heads and decoder with shared embeddings of tokens and slots.
@@ -194,8 +200,12 @@ class EncoderPredictorDecoder(nn.Module):
 
         Sequences weigh as they are long, so that long ones are learnt as surely as short ones.
         """
+        nll = F.cross_entropy(self.teacher_forced(batch, outputs).transpose(1, 2), batch.tokens, reduction="none")
+        return torch.where(batch.mask, nll, 0.0).sum(dim=1) * (len(batch) / batch.mask.sum())
+
+    def teacher_forced(self, batch: TokenTensors, outputs: Tensor) -> Tensor:
+        """Scores of every token of the sequences, `B x T x V`, given those before it and encoder outputs."""
         start = torch.full_like(batch.tokens[:, :1], self.start)
         previous = torch.cat([start, batch.tokens[:, :-1]], dim=1)
         logits, _ = self.logits(previous, batch.slots, outputs, batch.mask, self.start_state(outputs))
-        nll = F.cross_entropy(logits.transpose(1, 2), batch.tokens, reduction="none")
-        return torch.where(batch.mask, nll, 0.0).sum(dim=1) * (len(batch) / batch.mask.sum())
+        return logits
