@@ -73,6 +73,7 @@ class TransferSampler(BaseSampler):
         ValueError: If there is no source, or both a space and a search space.
 
     Example:
+        >>> import optuna
         >>> past = optuna.create_study()
         >>> past.optimize(lambda trial: trial.suggest_float("x", 0, 1) ** 2, n_trials=5)
         >>> study = optuna.create_study(sampler=TransferSampler([past], seed=0))
