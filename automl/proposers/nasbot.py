@@ -15,7 +15,7 @@ from collections.abc import Sequence, Set
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from threading import RLock
-from typing import Any
+from typing import Any, Literal
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -28,7 +28,7 @@ from automl.proposers.pool import check_request, unseen_mutant, unseen_sample
 from automl.spaces.base import Space
 from automl.surrogates.architecture_gp import ArchitectureGP, ArchitectureGPSettings, FittedArchitectureGP
 from automl.surrogates.gaussian_pool import GaussianPool
-from automl.surrogates.structure import SORTS_WITHOUT_UNITS, ListedPool
+from automl.surrogates.structure import SORTS_OF_CELLS, ListedPool
 
 _RANDOM_SHARE = 0.2  # of all evaluations; what edits of incumbents leave goes to the epochs of evolution
 _EDITED_SHARE = 0.4
@@ -70,6 +70,10 @@ class NASBOTProposer:
         space: The space to search.
         n_startup: Number of known values before the model is asked; until then proposals are random.
         acquisition: "log-ei", "ei", "ucb", "thompson" or "ttei".
+        residuals: What the model's noise stands for. "value": for what a candidate is worth beyond what the kernel
+            explains, as where it is trained once and kept; improvement is over the best observed value. "noise": for
+            chance; improvement is over the best posterior mean. By default "value" where all candidates are compared,
+            "noise" where the pool evolves, as measured on tables and on made-up losses.
         gp: Settings of the Gaussian process; by default all terms of its kernel where the pool evolves, counts alone
             where all candidates are compared.
         pool: Settings of the pool.
@@ -81,6 +85,7 @@ class NASBOTProposer:
     space: Space
     n_startup: int = 10
     acquisition: Acquisition = "log-ei"
+    residuals: Literal["value", "noise"] | None = None
     gp: ArchitectureGPSettings | None = None
     pool: PoolSettings = field(default_factory=PoolSettings)
 
@@ -141,7 +146,7 @@ class NASBOTProposer:
     def _model(self) -> ArchitectureGP:
         default = ArchitectureGPSettings()
         if self._is_listed:  # OTMANN distances of tens of thousands would cost more than they tell, and cells no units
-            default = replace(default, transport=False, sorts=SORTS_WITHOUT_UNITS)
+            default = replace(default, transport=False, sorts=SORTS_OF_CELLS)
         return ArchitectureGP(self.space.hyperparameters, self.gp or default)
 
     @property
@@ -163,7 +168,9 @@ class NASBOTProposer:
 
     def _search(self, observations: Observations, generator: np.random.Generator) -> _Search:
         fitted = self._model.fit(observations)
-        ask = _Ask(self.acquisition, fitted.incumbent, len(observations), generator)
+        counts = (self.residuals or ("value" if self._is_listed else "noise")) == "value"
+        incumbent = float(fitted.scores.min()) if counts else fitted.incumbent
+        ask = _Ask(self.acquisition, counts, incumbent, len(observations), generator)
         if self._is_listed:
             return _ListedSearch(fitted, ask, self._everyone, observations.pending)
         return _EvolvingSearch(fitted, ask, self.space, self.pool, observations)
@@ -183,12 +190,14 @@ class _Ask:
     """An acquisition function with all its arguments but the pool."""
 
     kind: Acquisition
+    with_residuals: bool
     incumbent: float
     n_observed: int
     generator: np.random.Generator
 
     def values(self, pool: GaussianPool) -> NDArray[np.float64]:
         """The acquisition value of every candidate."""
+        pool = pool.with_residuals() if self.with_residuals else pool
         return acquisition_values(self.kind, pool, self.incumbent, self.n_observed, self.generator).numpy()
 
     def argmax(self, values: NDArray[np.float64]) -> int | None:

@@ -33,7 +33,7 @@ from automl.surrogates.base import Prediction
 from automl.surrogates.candidate_kernel import CandidateKernel, Tables
 from automl.surrogates.gaussian_pool import GaussianPool, stable_cholesky
 from automl.surrogates.map_fit import FittedPrior, fit_by_map
-from automl.surrogates.structure import SORTS, CandidatePool, HyperparameterCodes, ListedPool, graph_of
+from automl.surrogates.structure import SORTS_OF_LAYERS, CandidatePool, HyperparameterCodes, ListedPool, graph_of
 from kernels.count_kernel import CountKernel, Distances
 from kernels.distance_kernel import DistanceTableKernel
 from kernels.otmann import NU_STR, DistanceTable
@@ -60,7 +60,7 @@ class ArchitectureGPSettings:
         smallest_noise: Lower bound of the noise's variance, that of the scores being 1.
     """
 
-    sorts: tuple[str, ...] = tuple(SORTS)
+    sorts: tuple[str, ...] = SORTS_OF_LAYERS
     transport: bool = True
     nu_str: tuple[float, ...] = NU_STR
     refit_always_below: int = 30
@@ -217,7 +217,8 @@ class FittedArchitectureGP:
         self.inputs = inputs(self.observed, 0)
         self._kernels = {torch.float64: cast(CandidateKernel, fit.prior.kernel)}
         self.has_transport = self.kernel(torch.float64).transport is not None
-        self._condition(torch.from_numpy(normal_scores(observations.values[:, 0])))
+        self.scores = torch.from_numpy(normal_scores(observations.values[:, 0]))
+        self._condition()
 
     def kernel(self, dtype: torch.dtype) -> CandidateKernel:
         """The fitted covariance in a precision; its user puts tables in place before every use."""
@@ -225,13 +226,13 @@ class FittedArchitectureGP:
             self._kernels[dtype] = copy.deepcopy(self._kernels[torch.float64]).to(dtype)
         return self._kernels[dtype]
 
-    def _condition(self, scores: Tensor) -> None:
+    def _condition(self) -> None:
         """Factorises the covariance of the observations and solves for the weight of each."""
         kernel = self.kernel(torch.float64)
         kernel.set_tables(self.gp.tables_among(self.observed, transport=self.has_transport))
         covariance = kernel.forward(self.inputs, self.inputs)
         self.factor = stable_cholesky(covariance, self.prior.noise)
-        self.weights = torch.cholesky_solve((scores - self.prior.mean)[:, None], self.factor)[:, 0]
+        self.weights = torch.cholesky_solve((self.scores - self.prior.mean)[:, None], self.factor)[:, 0]
         self.fitted_scores = self.prior.mean + covariance @ self.weights
 
     @property

@@ -84,6 +84,14 @@ class GaussianPool(Model):
 
         return GaussianPool(self.mean, self.variance - explained.square().sum(0), covariance, self.noise)
 
+    def with_residuals(self) -> GaussianPool:
+        """The Gaussian over what single evaluations would give: each candidate's variance is larger by the noise's."""
+
+        def covariance(rows: Tensor, columns: Tensor) -> Tensor:
+            return self.covariance(rows, columns) + self.noise * (rows[:, None] == columns)
+
+        return GaussianPool(self.mean, self.variance + self.noise, covariance, self.noise)
+
     def drawn(self, subset: Tensor, normals: Tensor) -> Tensor:
         """A joint draw of the scores of `subset`, `k` indices, from `k` standard normal numbers."""
         covariance = self.covariance(subset, subset).double()

@@ -86,6 +86,14 @@ def test_hallucination_is_conditioning_on_the_mean() -> None:
     torch.testing.assert_close(after.mean, pool.mean)
 
 
+def test_residuals_add_the_noise_of_one_evaluation_to_each_candidate() -> None:
+    pool, covariance = make_pool(noise=0.2)
+    everyone = torch.arange(6)
+    evaluated = pool.with_residuals()
+    torch.testing.assert_close(evaluated.covariance(everyone, everyone), covariance + 0.2 * torch.eye(6))
+    torch.testing.assert_close(evaluated.variance, covariance.diagonal() + 0.2)
+
+
 def test_the_pool_answers_botorch_about_several_candidates_jointly() -> None:
     pool, covariance = make_pool()
     posterior = pool.posterior(torch.tensor([[[0.0], [2.0]], [[5.0], [1.0]]]))
