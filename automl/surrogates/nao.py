@@ -73,6 +73,19 @@ class NAOSettings:
     n_orders: int = 4
     seed: int = 0
 
+    def __post_init__(self) -> None:
+        for name in ("width", "n_heads", "head_width", "n_unlabelled", "refinement_steps", "batch_size", "n_orders"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"got {name} = {getattr(self, name)}, expected at least 1; raise it.")
+        for name in ("prior_scale", "pretraining_steps", "pseudo_labels", "weight_decay"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"got {name} = {getattr(self, name)}, expected 0 or more; raise it.")
+        if not 0.0 < self.trade_off <= 1.0 or self.learning_rate <= 0.0:
+            raise ValueError(
+                f"got trade_off = {self.trade_off} and learning_rate = {self.learning_rate}, expected a trade-off "
+                "above 0 and at most 1, and a positive rate; choose such."
+            )
+
 
 class NAOModel:
     """Encoder, predictor and decoder of one space, in some state of training.
@@ -323,18 +336,32 @@ def _fit(
     for _ in range(settings.refinement_steps):
         rows = _rows(n, 4 * settings.batch_size, generator)
         batch = labelled.draw(rows, generator)
-        outputs = network.encode(batch)
-        error = (weights[:, rows] * (network.predict(outputs) - labelled.targets[rows]).square()).mean()
-        loss = settings.trade_off * error
-        if settings.trade_off < 1.0:
-            loss = loss + (1.0 - settings.trade_off) * network.reconstruction_nll(batch, outputs).mean()
+        loss = _loss(network, batch, labelled.targets[rows], weights[:, rows], settings)
         if unlabelled is not None:
             others = torch.from_numpy(generator.integers(len(unlabelled), size=settings.batch_size))
-            outputs = network.encode(unlabelled[others])
-            error = (network.predict(outputs) - pseudo[:, others]).square().mean()
-            loss = loss + settings.trade_off * error
-            loss = loss + (1.0 - settings.trade_off) * network.reconstruction_nll(unlabelled[others], outputs).mean()
+            labels = pseudo[:, others]
+            loss = loss + _loss(network, unlabelled[others], labels, torch.ones_like(labels), settings)
         descend(loss)
+
+
+def _loss(
+    network: EncoderPredictorDecoder, batch: TokenTensors, targets: Tensor, weights: Tensor, settings: NAOSettings
+) -> Tensor:
+    """Weighted squared error of the heads and reconstruction NLL, traded off as in the paper (section 3.3).
+
+    Args:
+        network: What is fitted.
+        batch: The B sequences.
+        targets: Their standardised losses, `B` or, where the heads have targets of their own, `M x B`.
+        weights: How much each counts for each head, `M x B`.
+        settings: The trade-off.
+    """
+    outputs = network.encode(batch)
+    error = (weights * (network.predict(outputs) - targets).square()).mean()
+    if settings.trade_off == 1.0:
+        return error
+    nll = network.reconstruction_nll(batch, outputs).mean()
+    return settings.trade_off * error + (1.0 - settings.trade_off) * nll
 
 
 def _rows(n: int, most: int, generator: np.random.Generator) -> NDArray[np.int64]:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -195,3 +196,16 @@ def test_embeddings_tell_candidates_apart() -> None:
     embeddings = pretrained().embed(candidates)
     distances = np.linalg.norm(embeddings[:, None] - embeddings[None], axis=-1) + np.eye(20)
     assert distances.min() > 1e-3
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"width": 0}, "got width = 0, expected at least 1"),
+        ({"pseudo_labels": -1}, "got pseudo_labels = -1, expected 0 or more"),
+        ({"trade_off": 1.5}, "got trade_off = 1.5"),
+    ],
+)
+def test_senseless_settings_are_refused(settings: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        NAOSettings(**settings)
