@@ -35,6 +35,7 @@ from automl.spaces.registry import space_from_dict
 from automl.task import Task, task_from_reference
 from automl.trainer import TrainerSettings
 from studies.attributes import BUDGET, DEFINITION, META_FEATURES, StudyDefinition, read_definition, retried_numbers
+from studies.interrupts import HeldInterrupts
 from studies.objective import Objective, TrainingFailed, model_folder, remove_beaten_models
 from studies.resumption import agreed, is_in_memory
 from studies.sampler_names import check_names, make_pruner, make_sampler
@@ -366,10 +367,19 @@ class Study:
             KeyboardInterrupt: After Ctrl-C; the trial has been queued and is run first next time.
         """
         started: list[int] = []
-        objective = replace(self._objective(), on_start=lambda number: _each(number, started.append, on_start))
+        study, held = self.optuna, HeldInterrupts()
+
+        def note(number: int) -> None:
+            started.append(number)
+            held.release()
+            if on_start is not None:
+                on_start(number)
+
+        objective = replace(self._objective(), on_start=note)
         with _quiet_optuna():
             try:
-                self.optuna.optimize(objective, n_trials=1, catch=(TrainingFailed,), callbacks=list(callbacks))
+                with held:
+                    study.optimize(objective, n_trials=1, catch=(TrainingFailed,), callbacks=list(callbacks))
             except KeyboardInterrupt:
                 for number in started:
                     self.give_back(number)
@@ -523,9 +533,3 @@ def _progress(n_trials: int | None, show: bool | None) -> Iterator[Callback]:
             bar.update(row, advance=1, description=best)
 
         yield advance
-
-
-def _each(number: int, *listeners: Callable[[int], None] | None) -> None:
-    for listener in listeners:
-        if listener is not None:
-            listener(number)

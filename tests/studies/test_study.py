@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Callable
 from pathlib import Path
 
@@ -18,7 +19,7 @@ from automl.model import Model
 from automl.spaces.mlp import MLPSpace
 from automl.task import Task, load_task
 from automl.trainer import TrainerSettings
-from studies.attributes import RETRY_HISTORY
+from studies.attributes import RETRY_HISTORY, retried_numbers
 from studies.sampler_names import SAMPLERS
 from studies.study import Study, create_study, load_study
 
@@ -126,8 +127,26 @@ def test_workers_that_are_interrupted_leave_no_trial_running_and_lose_none(url: 
     trials = study.trials
     assert all(trials[number].state in (TrialState.COMPLETE, TrialState.PRUNED) for number in heard)
     assert TrialState.RUNNING not in [trial.state for trial in trials]
-    interrupted = [trial.params for trial in trials if trial.state == TrialState.FAIL and trial.params]
-    assert interrupted == [trial.params for trial in trials if trial.state == TrialState.WAITING]
+    interrupted = {trial.number for trial in trials if trial.state == TrialState.FAIL}
+    assert interrupted == retried_numbers(trials)
+    assert len(interrupted) == sum(trial.state == TrialState.WAITING for trial in trials)
+
+
+class InterruptedSampler(optuna.samplers.RandomSampler):
+    """Random search during whose proposals Ctrl-C is pressed."""
+
+    def before_trial(self, study: optuna.Study, trial: FrozenTrial) -> None:
+        signal.raise_signal(signal.SIGINT)
+        super().before_trial(study, trial)
+
+
+def test_an_interrupt_between_the_making_of_a_trial_and_its_start_leaves_it_queued(url: str) -> None:
+    study = make(url, sampler=InterruptedSampler())
+    with pytest.raises(KeyboardInterrupt):
+        study.optimize(n_trials=1)
+    assert [trial.state for trial in study.trials] == [TrialState.FAIL, TrialState.WAITING]
+    assert retried_numbers(study.trials) == {0}
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
 def test_callbacks_hear_of_every_trial_and_may_stop_the_study() -> None:
