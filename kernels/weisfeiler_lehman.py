@@ -74,9 +74,25 @@ def label_depth_kernel(a: Sequence[Architecture], b: Sequence[Architecture] | No
 
 @lru_cache(maxsize=_CACHED_NETWORKS)
 def weisfeiler_lehman_counts(
-    architecture: Architecture, iterations: int = 2, *, direction: Direction = "both", with_units: bool = False
+    architecture: Architecture,
+    iterations: int = 2,
+    *,
+    direction: Direction = "both",
+    with_units: bool = False,
+    last_alone: bool = False,
 ) -> Counts:
-    """How often each colour occurs among the layers, in all rounds together; see `weisfeiler_lehman_kernel`."""
+    """How often each colour occurs among the layers; see `weisfeiler_lehman_kernel`.
+
+    Args:
+        architecture: The graph.
+        iterations: Rounds of recolouring.
+        direction: Which neighbours a round looks at.
+        with_units: Whether first colours tell units and strides apart.
+        last_alone: Whether the colours of the last round alone are counted, and not those of all rounds together.
+
+    Raises:
+        ValueError: If `iterations` is negative.
+    """
     if iterations < 0:
         raise ValueError(f"got {iterations} iterations, expected 0 or more; 1 to 3 are usual.")
     colours = [_digest(key) for key in _layer_keys(architecture, with_units)]
@@ -90,7 +106,7 @@ def weisfeiler_lehman_counts(
             for layer, own in enumerate(colours)
         ]
         counts.update(colours)
-    return counts
+    return Counter(colours) if last_alone else counts
 
 
 @lru_cache(maxsize=_CACHED_NETWORKS)
@@ -100,6 +116,17 @@ def label_path_counts(architecture: Architecture) -> Counts:
     The number of paths can grow exponentially with depth: at every layer the sequences beyond some hundreds are
     dropped, those with the largest digests, so that different graphs keep the same ones.
     """
+    return _label_paths(architecture)[architecture.output]
+
+
+@lru_cache(maxsize=_CACHED_NETWORKS)
+def label_prefix_counts(architecture: Architecture) -> Counts:
+    """How many paths from "ip" to any layer read each sequence of labels; the same are dropped."""
+    return sum(_label_paths(architecture), Counter())
+
+
+def _label_paths(architecture: Architecture) -> list[Counter[int]]:
+    """The paths from "ip" to each layer, as digests of the labels that they read."""
     paths: list[Counter[int]] = [Counter() for _ in architecture.labels]
     for layer in architecture.topological_order:
         reached: Counter[int] = Counter() if architecture.parents[layer] else Counter({0: 1})
@@ -107,7 +134,7 @@ def label_path_counts(architecture: Architecture) -> Counts:
             reached.update(paths[parent])
         extended = Counter({_digest((path, architecture.labels[layer])): count for path, count in reached.items()})
         paths[layer] = Counter({path: extended[path] for path in sorted(extended)[:_PATH_LIMIT]})
-    return paths[architecture.output]
+    return paths
 
 
 @lru_cache(maxsize=_CACHED_NETWORKS)

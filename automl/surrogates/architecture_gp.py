@@ -63,7 +63,7 @@ class ArchitectureGPSettings:
     sorts: tuple[str, ...] = SORTS_OF_LAYERS
     transport: bool = True
     nu_str: tuple[float, ...] = NU_STR
-    refit_always_below: int = 30
+    refit_always_below: int = 50
     refit_every: int = 5
     fitted_at_most: int = 120
     max_iterations: int = 50

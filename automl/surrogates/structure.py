@@ -16,7 +16,13 @@ from automl.observations import Candidate
 from automl.parameters import Categorical, Parameter
 from kernels.architecture import Architecture
 from kernels.count_kernel import CountVectors, Distances
-from kernels.weisfeiler_lehman import Counts, label_depth_counts, label_path_counts, weisfeiler_lehman_counts
+from kernels.weisfeiler_lehman import (
+    Counts,
+    label_depth_counts,
+    label_path_counts,
+    label_prefix_counts,
+    weisfeiler_lehman_counts,
+)
 
 
 def edge_counts(architecture: Architecture) -> Counts:
@@ -45,7 +51,9 @@ SORTS: Mapping[str, Callable[[Architecture], Counts]] = {
     "edges": edge_counts,
     "ancestries": partial(weisfeiler_lehman_counts, iterations=3, direction="parents"),
     "neighbourhoods": partial(weisfeiler_lehman_counts, iterations=1),
+    "stars": partial(weisfeiler_lehman_counts, iterations=1, last_alone=True),
     "paths": label_path_counts,
+    "prefixes": label_prefix_counts,
     "shape": shape_counts,
 }
 """What is counted in a graph, by name."""
@@ -53,7 +61,7 @@ SORTS: Mapping[str, Callable[[Architecture], Counts]] = {
 SORTS_OF_LAYERS = ("labels", "labels with units", "labels by depth", "ancestries", "neighbourhoods", "paths")
 """For networks of many layers with units."""
 
-SORTS_OF_CELLS = ("labels", "edges", "neighbourhoods", "shape", "ancestries")
+SORTS_OF_CELLS = ("labels", "edges", "stars", "shape", "prefixes")
 """For bare cells, whose layers have no units."""
 
 _REMEMBERED_ROWS = 512

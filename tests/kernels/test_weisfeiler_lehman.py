@@ -21,6 +21,7 @@ from kernels.weisfeiler_lehman import (
     label_depth_kernel,
     label_path_counts,
     label_path_kernel,
+    label_prefix_counts,
     weisfeiler_lehman_counts,
     weisfeiler_lehman_kernel,
 )
@@ -77,6 +78,13 @@ def test_rounds_of_recolouring_worked_by_hand() -> None:
     assert sizes(weisfeiler_lehman_counts(twins, 1)) == [1, 1, 1, 1, 2, 2]
 
 
+def test_the_last_round_may_be_counted_alone() -> None:
+    both, first = weisfeiler_lehman_counts(DIAMOND, 1), weisfeiler_lehman_counts(DIAMOND, 0)
+    last = weisfeiler_lehman_counts(DIAMOND, 1, last_alone=True)
+    assert sizes(last) == [1] * 5
+    assert {**first, **last} == both
+
+
 def test_direction_tells_which_neighbours_matter() -> None:
     above = chain(("conv3", "fc"), (8, 8)), chain(("conv5", "fc"), (8, 8))
     last = {
@@ -103,6 +111,15 @@ def test_label_paths_are_counted_from_input_to_output() -> None:
     )
     assert sizes(label_path_counts(doubled)) == [2]
     assert label_path_kernel([doubled], [chain(("fc", "fc"), (1, 1))]).item() == pytest.approx(1)
+
+
+def test_paths_to_every_layer_are_counted_as_prefixes() -> None:
+    # ip; ip-fc twice; ip-fc-fc twice; and with op at the end twice.
+    doubled = Architecture(
+        ("ip", "fc", "fc", "fc", "op"), (None, 8, 8, 8, None), ((0, 1), (0, 2), (1, 3), (2, 3), (3, 4))
+    )
+    assert sizes(label_prefix_counts(doubled)) == [1, 2, 2, 2]
+    assert set(label_path_counts(doubled)) <= set(label_prefix_counts(doubled))
 
 
 def test_label_paths_of_a_graph_with_very_many_are_cut_and_still_invariant() -> None:
