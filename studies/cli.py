@@ -138,11 +138,16 @@ def show(
     name: Name,
     storage: Storage = _STORAGE,
     trials: Annotated[int, typer.Option(callback=_at_least(1), help="How many of the best trials to show.")] = 10,
+    latent_map: Annotated[Path | None, typer.Option(help="SVG file to write: the study in NAO's latent space.")] = None,
     as_json: Json = False,
 ) -> None:
     """Show a study: its best trials and the best network."""
     from studies import listings
 
+    if latent_map is not None:
+        from studies import commands
+
+        commands.draw_latent_map(name, storage, latent_map)
     listings.show(name, storage, n_trials=trials, as_json=as_json)
 
 

@@ -1,10 +1,13 @@
-"""What `automl export` and `automl report` do, once their arguments are read."""
+"""What `automl export`, `automl report` and `automl show --latent-map` do, once their arguments are read."""
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
+from automl.errors import InputError
 from studies.console import number_text
+from studies.latent_space import MIN_TRIALS, study_map_svg
 from studies.listings import best_trial
 from studies.output_files import written_whole
 from studies.report import report_html
@@ -35,3 +38,21 @@ def report(name: str, storage: str, path: Path) -> None:
     with written_whole(path) as file:
         file.write(page)
     print(f"wrote {path}")
+
+
+def draw_latent_map(name: str, storage: str, path: Path) -> None:
+    """Writes a study's map in NAO's latent space as a picture, and says so on standard error.
+
+    Raises:
+        InputError: If there is no such storage or study, it has too few trials, or the file cannot be written.
+    """
+    if path.suffix.lower() != ".svg":
+        raise InputError(f"got the picture {str(path)!r}, expected a file name that ends in .svg; rename it.")
+    picture = study_map_svg(load_study(name, storage))
+    if picture is None:
+        raise InputError(
+            f"study {name!r} has fewer than {MIN_TRIALS} trials whose values are known, too few for a map; run more."
+        )
+    with written_whole(path) as file:
+        file.write(picture)
+    print(f"wrote {path}", file=sys.stderr)

@@ -88,9 +88,9 @@ class History:
     def _candidate(self, trial: FrozenTrial) -> Candidate | None:
         """The trial's candidate; None for a foreign trial or one that has not said yet."""
         if not trial.state.is_finished():
-            return _decoded(self.space, open_assignment(trial))
+            return decoded(self.space, open_assignment(trial))
         if trial.number not in self._finished:
-            self._finished[trial.number] = _decoded(self.space, trial.params)
+            self._finished[trial.number] = decoded(self.space, trial.params)
         return self._finished[trial.number]
 
     def _tell_foreign(self) -> None:
@@ -127,10 +127,11 @@ def open_assignment(trial: FrozenTrial) -> Mapping[str, Any]:
 
 def is_decided(space: Space, trial: FrozenTrial) -> bool:
     """Whether the known parameters of an unfinished trial make a whole candidate, so that none need be proposed."""
-    return _decoded(space, open_assignment(trial)) is not None
+    return decoded(space, open_assignment(trial)) is not None
 
 
-def _decoded(space: Space, assignment: Mapping[str, Any]) -> Candidate | None:
+def decoded(space: Space, assignment: Mapping[str, Any]) -> Candidate | None:
+    """The candidate of some parameters; None where they make none of the space."""
     try:
         return space.decode(assignment)
     except ValueError:

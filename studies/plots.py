@@ -1,4 +1,6 @@
-"""Figures of a whole study that the dashboard shows beside its own: a map of the architectures, and the best over time.
+"""Figures of a whole study that the dashboard shows beside its own.
+
+A map of the architectures, the best value over time, and for NAO's studies a map of the latent space.
 
 They are stored with the study, so plain `optuna-dashboard` shows them as well; each stays below 100 kB.
 """
@@ -17,6 +19,7 @@ from automl.multidimensional_scaling import classical_scaling
 from kernels.architecture import Architecture
 from kernels.otmann import otmann_distances
 from studies.attributes import TrialFacts
+from studies.latent_space import StudyMap, is_searched_by_nao, study_map
 from studies.study import Study
 
 if TYPE_CHECKING:
@@ -24,6 +27,7 @@ if TYPE_CHECKING:
 
 MAP_ID = "architecture-map"
 BEST_ID = "best-over-time"
+LATENT_ID = "latent-space"
 # Distances are computed for every pair: 150 networks take about a second and fill half of the figure's 100 kB.
 MAX_MAPPED = 150
 _MAX_POINTS = 1000
@@ -34,6 +38,9 @@ _WIDE = 30.0  # the ratio of two values from which a logarithmic scale is used
 def publish_figures(study: Study) -> None:
     """Stores the figures with the study, in the place of older ones; studies of fewer than three networks get none.
 
+    NAO's model is at hand where this process has made the study's last proposals; elsewhere it is trained again, which
+    takes some seconds.
+
     Raises:
         ImportError: If plotly or optuna-dashboard is not installed.
     """
@@ -42,6 +49,8 @@ def publish_figures(study: Study) -> None:
     trials = [trial for trial in study.trials if trial.state == TrialState.COMPLETE]
     metric, maximise = study.definition.metric, study.definition.direction == "maximize"
     figures = {MAP_ID: architecture_map(trials, metric, maximise), BEST_ID: best_over_time(trials, metric, maximise)}
+    if is_searched_by_nao(study) and (found := study_map(study)) is not None:
+        figures[LATENT_ID] = latent_figure(found, metric, maximise)
     for figure_id, figure in figures.items():
         if figure is not None:
             save_plotly_graph_object(study.optuna, figure, graph_object_id=figure_id)
@@ -66,7 +75,6 @@ def architecture_map(trials: Sequence[FrozenTrial], metric: str, maximise: bool)
     _, d_bar = otmann_distances([graph for _, graph in shown])
     points = classical_scaling(d_bar.mean(axis=2)).round(4)
     values = np.array([trial.values[0] for trial, _ in shown])
-    logarithmic = _spans_magnitudes(values)
     return _figure(
         title="Architectures by OTMANN distance",
         data=[
@@ -77,18 +85,51 @@ def architecture_map(trials: Sequence[FrozenTrial], metric: str, maximise: bool)
                 "y": points[:, 1].tolist(),
                 "text": [_hover(trial, graph, metric) for trial, graph in shown],
                 "hoverinfo": "text",
-                "marker": {
-                    "size": 11,
-                    "color": (np.log10(values) if logarithmic else values).round(6).tolist(),
-                    "colorscale": "Viridis",
-                    "reversescale": not maximise,
-                    "colorbar": {"title": {"text": f"log10 {metric}" if logarithmic else metric}},
-                    "line": {"width": 0.5, "color": "#334155"},
-                },
+                "marker": _coloured(values, metric, maximise),
             }
         ],
         axes={"visible": False},
     )
+
+
+def latent_figure(found: StudyMap, metric: str, maximise: bool) -> go.Figure:
+    """The latent space of NAO's model: a point for each trial, coloured by value, and the paths of latent steps.
+
+    Args:
+        found: The map and its trials; of more than `_MAX_POINTS`, the best ones are shown.
+        metric: Name of the objective.
+        maximise: Whether larger values are better.
+    """
+    shown, order = found.shown, np.argsort(-found.shown.values, kind="stable")[-_MAX_POINTS:]
+    values = (-shown.values if maximise else shown.values)[order]
+    steps = {"mode": "lines+markers", "line": {"color": "#e11d48", "width": 1.5}, "marker": {"size": 4}}
+    paths = [
+        {
+            "type": "scatter",
+            **steps,
+            "x": path[:, 0].round(4).tolist(),
+            "y": path[:, 1].round(4).tolist(),
+            "name": f"latent steps from trial {found.numbers[seed]}",
+            "hoverinfo": "name",
+            "hoverlabel": {"namelength": -1},
+        }
+        for seed, path in zip(shown.seeds, shown.paths, strict=True)
+    ]
+    points = {
+        "type": "scatter",
+        "mode": "markers",
+        "x": shown.points[order, 0].round(4).tolist(),
+        "y": shown.points[order, 1].round(4).tolist(),
+        "text": [f"trial {found.numbers[i]}: {metric} {value:.5g}" for i, value in zip(order, values, strict=True)],
+        "hoverinfo": "text",
+        "marker": _coloured(values, metric, maximise),
+    }
+    labels = (f"component 1, {shown.explained[0]:.0%} of variance", f"component 2, {shown.explained[1]:.0%}")
+    axes = {"gridcolor": "#e2e8f0", "zeroline": False}
+    figure = _figure("NAO's latent space, latent steps from the best", [*paths, points], axes, labels)
+    figure.update_layout(showlegend=False)
+    figure.update_yaxes(scaleanchor="x")  # distances in the figure are distances in the plane
+    return figure
 
 
 def best_over_time(trials: Sequence[FrozenTrial], metric: str, maximise: bool) -> go.Figure | None:
@@ -145,6 +186,19 @@ def _figure(
     scale = {"type": "log" if logarithmic else "linear"}
     layout = {"template": None, "title": {"text": title}, "hovermode": "closest", **ground}
     return go.Figure(data=data, layout={**layout, "xaxis": x_axis, "yaxis": {**y_axis, **scale}})
+
+
+def _coloured(values: NDArray[np.float64], metric: str, maximise: bool) -> dict[str, Any]:
+    """Markers whose colours tell the values, the best ones the brightest."""
+    logarithmic = _spans_magnitudes(values)
+    return {
+        "size": 11,
+        "color": (np.log10(values) if logarithmic else values).round(6).tolist(),
+        "colorscale": "Viridis",
+        "reversescale": not maximise,
+        "colorbar": {"title": {"text": f"log10 {metric}" if logarithmic else metric}},
+        "line": {"width": 0.5, "color": "#334155"},
+    }
 
 
 def _architecture(trial: FrozenTrial) -> Architecture | None:

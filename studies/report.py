@@ -13,6 +13,7 @@ from automl.drawing import architecture_svg
 from kernels.architecture import Architecture
 from studies.attributes import TrialFacts
 from studies.console import number_text, trial_cells, trial_columns
+from studies.latent_space import is_searched_by_nao, study_map_svg
 from studies.listings import ranked_trials
 from studies.study import Study
 
@@ -55,6 +56,8 @@ def report_html(study: Study) -> str:
             "<h2>Progress</h2>",
             _picture(_progress_svg(ranked, definition.metric, maximise), "Best value so far"),
         ]
+    if is_searched_by_nao(study) and (latent := study_map_svg(study)) is not None:
+        parts += ["<h2>Latent space</h2>", _picture(latent, "Latent space of NAO's model, coloured by value")]
     parts += ["<h2>Trials</h2>", _trials(study.trials, definition.metric, ranked[0].number if ranked else None)]
     return _PAGE.format(title=escape(f"Study {study.name}"), body="\n".join(parts))
 

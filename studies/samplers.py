@@ -219,9 +219,9 @@ class NAOSampler(ProposerSampler):
     ) -> None:
         from automl.proposers.nao import NAOProposer  # brings torch, which few callers of this module need
 
-        proposer = NAOProposer(space, n_startup=n_startup_trials)
+        self.nao = NAOProposer(space, n_startup=n_startup_trials)
         super().__init__(
-            proposer, seed=seed, n_startup_trials=n_startup_trials, independent_sampler=independent_sampler
+            self.nao, seed=seed, n_startup_trials=n_startup_trials, independent_sampler=independent_sampler
         )
 
 
@@ -247,8 +247,10 @@ class CombinedSampler(ProposerSampler):
         independent_sampler: BaseSampler | None = None,
     ) -> None:
         from automl.proposers.combined import CombinedProposer  # brings BoTorch, which few callers of this module need
+        from automl.proposers.nao import NAOProposer
 
-        proposer = CombinedProposer(space, n_startup=n_startup_trials)
+        self.nao = NAOProposer(space, n_startup=n_startup_trials)
+        proposer = CombinedProposer(space, n_startup=n_startup_trials, nao=self.nao)
         super().__init__(
             proposer, seed=seed, n_startup_trials=n_startup_trials, independent_sampler=independent_sampler
         )
