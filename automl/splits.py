@@ -34,7 +34,8 @@ def strata_of(column: Column, coding: TargetCoding, needed: int) -> NDArray[np.i
         raise InputError(
             f"target {coding.name!r} has {len(few)} of {len(counts)} classes with too few rows: {', '.join(few[:5])}"
             f"{', ...' if len(few) > 5 else ''}; expected at least {needed} rows of each, one a part of the split: "
-            "add rows, remove these classes, or predict it with kind='regression' if it is a number."
+            "add rows, remove these classes, or predict it as a number if it is one (--kind regression, or "
+            "kind='regression' in Python)."
         )
     return targets.astype(np.intp)
 

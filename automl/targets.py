@@ -64,7 +64,7 @@ class TargetCoding:
             if values is None:
                 raise InputError(
                     f"target {self.name!r} holds texts, expected numbers for a regression; mend these rows, or train "
-                    "with kind='classification'."
+                    "a classifier (--kind classification, or kind='classification' in Python)."
                 )
             return ((values - self.mean) / self.scale).astype(np.float32)
         index = {str(label): i for i, label in enumerate(self.classes)}

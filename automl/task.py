@@ -395,7 +395,10 @@ def _find_target(table: Table, target: str | None, where: str) -> str:
     if target is not None and target in table.columns:
         return target
     if target is None:
-        raise InputError(f"got no target for {where!r}, expected one of its columns ({_some(names)}); name it.")
+        raise InputError(
+            f"got no target for {where!r}, expected one of its columns ({_some(names)}); name it (--target, or target= "
+            "in Python)."
+        )
     try:
         return names[int(target)]
     except (ValueError, IndexError):
@@ -410,7 +413,8 @@ def _from_table(table: Table, target: str, name: str, recipe: Recipe, reference:
     unknown = [column for column in recipe.ignore if column not in table.columns]
     if unknown:
         raise InputError(
-            f"ignore names the column {unknown[0]!r}, which {name!r} lacks; it has {_some(list(table.columns))}."
+            f"got the column {unknown[0]!r} to ignore, which {name!r} lacks; expected one of "
+            f"{_some(list(table.columns))}: mend or drop it (--ignore, or ignore= in Python)."
         )
     features, column = table.without((*recipe.ignore, target)), table.columns[target]
     _check_size(len(table), name, recipe, features)
@@ -454,7 +458,8 @@ def _check_size(n_rows: int, name: str, recipe: Recipe, features: Table) -> None
     if recipe.image_shape is not None and len(features.columns) != np.prod(recipe.image_shape):
         raise InputError(
             f"got images of the shape {recipe.image_shape}, which have {np.prod(recipe.image_shape)} pixels, and "
-            f"{len(features.columns)} columns; expected a column a pixel: mend image_shape."
+            f"{len(features.columns)} columns; expected a column a pixel: mend the shape (--image-shape, or "
+            "image_shape= in Python)."
         )
 
 

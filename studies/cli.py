@@ -72,7 +72,17 @@ def run(
     sampler: Annotated[
         str, typer.Option(help="nasbot, nao, combined, evolution, local-search, random, tpe, gp, cmaes or nsgaii.")
     ] = "nasbot",
-    space: Annotated[str, typer.Option(help="mlp or cnn.")] = "mlp",
+    space: Annotated[str, typer.Option(help="mlp; for images cnn or cell.")] = "mlp",
+    max_layers: Annotated[
+        int | None, typer.Option(callback=_at_least(1), help="Most layers; 8 of mlp, 12 of cnn by default.")
+    ] = None,
+    max_units: Annotated[
+        int | None,
+        typer.Option(callback=_at_least(1), help="Most units of a layer (channels of cnn); 512 or 64 by default."),
+    ] = None,
+    image_shape: Annotated[
+        str | None, typer.Option(help="Where columns are pixels: channels x height x width, such as 1x28x28.")
+    ] = None,
     kind: Annotated[str | None, typer.Option(help="classification or regression; else told by the target.")] = None,
     ignore: Annotated[list[str] | None, typer.Option(help="Column to leave out; may be repeated.")] = None,
     metric: Annotated[str | None, typer.Option(help="What to optimise; log_loss or rmse by default.")] = None,
@@ -98,6 +108,9 @@ def run(
         ignore=tuple(ignore or ()),
         metric=metric,
         space=space,
+        max_layers=max_layers,
+        max_units=max_units,
+        image_shape=image_shape,
         sampler=sampler,
         epochs=epochs,
         seed=seed,

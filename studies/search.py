@@ -7,7 +7,7 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from importlib.util import find_spec
 from pathlib import Path
@@ -18,10 +18,11 @@ from optuna.trial import TrialState
 
 from automl.errors import InputError, nearest
 from automl.spaces.base import Space
+from automl.spaces.cell import CellSpace
 from automl.spaces.cnn import CNNSpace
 from automl.spaces.mlp import MLPSpace
 from automl.targets import Kind
-from automl.task import Task, load_task
+from automl.task import ImageShape, Task, load_task
 from automl.trainer import TrainerSettings
 from studies.attributes import BUDGET, DEFINITION, TrialFacts
 from studies.console import (
@@ -37,7 +38,7 @@ from studies.sampler_names import check_names
 from studies.storage import DEFAULT_STORAGE, check_exists, open_storage, sqlite_path
 from studies.study import Study, create_study, load_study
 
-_SPACES: dict[str, type[Space]] = {"mlp": MLPSpace, "cnn": CNNSpace}
+_SPACES = ("mlp", "cnn", "cell")
 _MODEL_FILE = "model.json"
 
 
@@ -54,7 +55,10 @@ class Search:
         kind: "classification" or "regression".
         ignore: Columns to leave out.
         metric: What to optimise.
-        space: "mlp" or "cnn".
+        space: "mlp", "cnn" or "cell".
+        max_layers: Most layers of a network.
+        max_units: Most units of a layer, or channels of a convolution.
+        image_shape: Channels, height and width of the images whose pixels are the columns, as "1x28x28".
         sampler: A name of `studies.sampler_names`.
         epochs: Most epochs of a training.
         seed: Seed of proposals and initial weights.
@@ -69,6 +73,9 @@ class Search:
     ignore: tuple[str, ...] = ()
     metric: str | None = None
     space: str = "mlp"
+    max_layers: int | None = None
+    max_units: int | None = None
+    image_shape: str | None = None
     sampler: str = "nasbot"
     epochs: int | None = None
     seed: int = 0
@@ -91,10 +98,17 @@ def run(search: Search, *, trials: int, timeout: float | None, workers: int, mod
     Raises:
         InputError: If an argument cannot be used; nothing has been written then.
     """
-    space = _space(search.space)
+    space = _space(search.space, search.max_layers, search.max_units)
     check_names(search.sampler, "median")
     kind = cast("Kind | None", search.kind)  # load_task checks it
-    task = load_task(search.task, search.target, kind=kind, metric=search.metric, ignore=search.ignore)
+    task = load_task(
+        search.task,
+        search.target,
+        kind=kind,
+        metric=search.metric,
+        ignore=search.ignore,
+        image_shape=_image_shape(search.image_shape),
+    )
     _check_sources(search.transfer_from, search.storage)
     name = search.study or f"{task.name}-{search.sampler}"
     folder = model or Path(f"{name}.model")
@@ -121,10 +135,35 @@ def _opened(search: Search, name: str, task: Task, space: Space) -> Study:
         )
 
 
-def _space(name: str) -> Space:
+def _space(name: str, max_layers: int | None, max_units: int | None) -> Space:
+    """The space of a name, with limits of its size where they are asked for."""
     if name not in _SPACES:
         raise InputError(f"got the space {name!r}, expected one of {', '.join(_SPACES)}; choose one of these.")
-    return _SPACES[name]()
+    if name == "cell":
+        if max_layers is not None or max_units is not None:
+            raise InputError(
+                "got --max-layers or --max-units for the space 'cell', whose networks are all of one size; leave them "
+                "out, or choose --space cnn."
+            )
+        return CellSpace()
+    space: MLPSpace | CNNSpace = MLPSpace() if name == "mlp" else CNNSpace()
+    fewest, most = space.units
+    most = most if max_units is None else max_units
+    return replace(space, max_layers=max_layers or space.max_layers, units=(min(fewest, most), most))
+
+
+def _image_shape(text: str | None) -> ImageShape | None:
+    """Channels, height and width as numbers."""
+    if text is None:
+        return None
+    sizes = text.lower().split("x")
+    if len(sizes) != 3 or not all(size.strip().isdecimal() and int(size) > 0 for size in sizes):
+        raise InputError(
+            f"got --image-shape {text}, expected channels, height and width such as 1x28x28; write three numbers "
+            "with x between them."
+        )
+    channels, height, width = map(int, sizes)
+    return channels, height, width
 
 
 def _check_sources(names: Sequence[str], storage: str) -> None:

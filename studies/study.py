@@ -282,7 +282,7 @@ class Study:
             failed = sum(trial.state == TrialState.FAIL for trial in self._raw.get_trials(deepcopy=False))
             raise ValueError(
                 f"study {self.name!r} has no completed trial ({failed} failed), expected at least one; "
-                "run trials with optimize(n_trials=...), or see why they failed on the dashboard."
+                "run trials (automl run, or optimize(n_trials=...) in Python), or see why they failed on the dashboard."
             ) from error
 
     @property
@@ -483,7 +483,7 @@ def _fitted(space: Space, task: Task) -> Space:
     if task.image_shape is None and isinstance(space, CNNSpace | CellSpace):
         raise InputError(
             f"got the {type(space).__name__} for task {task.name!r}, whose rows are no images; choose MLPSpace "
-            "(--space mlp), or say what images the rows are with image_shape."
+            "(--space mlp), or say what images the rows are (--image-shape, or image_shape= in Python)."
         )
     size = None if task.image_shape is None else min(task.image_shape[1:])
     return space.for_task(task.kind, size)

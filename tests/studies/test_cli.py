@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 
 from studies import cli, search
+from studies.study import load_study
 
 pytestmark = pytest.mark.usefixtures("_warnings_as_before")
 
@@ -96,6 +97,31 @@ def test_a_run_ends_with_a_model_and_says_what_to_do_next(copy: Path, capsys: py
     assert lines[-3].startswith("best log_loss: ")
     assert lines[-2:] == ["dashboard: automl dashboard", "predict:   automl predict best DATA.csv"]
     assert (copy / "best" / "model.safetensors").is_file()
+
+
+def test_the_space_is_as_large_as_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    size = ("--max-layers", "2", "--max-units", "5", "--trials", "4", "--study", "small")
+    assert automl("run", "iris", *size, *FAST) == 0
+    trials = load_study("small", "sqlite:///automl.db").trials
+    assert {trial.params["depth"] for trial in trials} <= {1, 2}
+    assert {value for trial in trials for name, value in trial.params.items() if name.endswith("_units")} == {5}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("space", ["cell", "cnn"])
+def test_images_in_a_file_are_learnt_by_networks_for_images(
+    space: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    pixels = np.random.default_rng(0).integers(0, 9, size=(40, 16))
+    rows = [",".join(map(str, row)) + f",{'bright' if row[:8].sum() > row[8:].sum() else 'dark'}" for row in pixels]
+    Path("images.csv").write_text("\n".join([",".join([*(f"p{i}" for i in range(16)), "half"]), *rows]))
+    shape = ("--image-shape", "1x4x4", "--space", space, "--trials", "2", "--study", "images")
+    assert automl("run", "images.csv", "--target", "half", *shape, *FAST) == 0
+    study = load_study("images", "sqlite:///automl.db")
+    assert study.definition.space["type"] == space
+    assert [trial.state.name for trial in study.trials] == ["COMPLETE", "COMPLETE"]
 
 
 def test_a_study_that_is_complete_runs_no_trial(copy: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -220,9 +246,11 @@ def write_bad_tables(folder: Path) -> None:
         ("run empty.csv --target y", "empty"),
         ("run header.csv --target y", "no rows"),
         ("run good.csv --target z", "no column 'z'"),
-        ("run good.csv", "got no target"),
+        ("run good.csv", "got no target for 'good.csv', expected one of its columns ('a', 'y'); name it (--target"),
+        ("run good.csv --target y --ignore z", "mend or drop it (--ignore"),
         ("run one_class.csv --target y", "one value only"),
         ("run few_rows.csv --target y", "too few rows"),
+        ("run few_rows.csv --target y", "(--kind regression, or kind='regression' in Python)"),
         ("run all_missing.csv --target y", "holds no value"),
         ("run infinite.csv --target y", "infinite"),
         ("run texts.csv --target y", "1000 different texts"),
@@ -230,6 +258,15 @@ def write_bad_tables(folder: Path) -> None:
         ("run iris --sampler nonsense", "got the sampler 'nonsense'"),
         ("run iris --space nonsense", "got the space 'nonsense'"),
         ("run iris --space cnn", "no images"),
+        (
+            "run iris --space cell",
+            "no images; choose MLPSpace (--space mlp), or say what images the rows are (--image-",
+        ),
+        ("run digits --space cell --max-layers 3", "got --max-layers or --max-units for the space 'cell'"),
+        ("run iris --max-layers 0", "got --max-layers 0, expected 1 or more"),
+        ("run iris --max-units 0", "got --max-units 0, expected 1 or more"),
+        ("run iris --image-shape 28x28", "got --image-shape 28x28, expected channels, height and width"),
+        ("run iris --image-shape 1x3x3", "which have 9 pixels, and 4 columns"),
         ("run iris --kind nonsense", "got the kind 'nonsense'"),
         ("run iris --metric nonsense", "got the metric 'nonsense'"),
         ("run iris --trials -3", "got --trials -3, expected 1 or more"),
