@@ -140,8 +140,8 @@ class TrialFacts:
         epochs: Epochs trained.
         best_epoch: Epochs after which the value was reached, from 1.
         seconds: Wall time of the training.
-        curve: The metric on the validation part after every epoch.
-        metrics: Every metric at the best epoch, by name.
+        curve: The metric on the validation part after every epoch; None where it was not finite.
+        metrics: Every metric at the best epoch, by name; None where it was not finite.
         reason: Why the training failed or was pruned; empty where it completed.
         notes: What the proposer says of its proposal.
         proposal_seconds: Wall time of the proposal.
@@ -154,8 +154,8 @@ class TrialFacts:
     epochs: int | None = None
     best_epoch: int | None = None
     seconds: float | None = None
-    curve: tuple[float, ...] = ()
-    metrics: Mapping[str, float] = field(default_factory=dict)
+    curve: tuple[float | None, ...] = ()
+    metrics: Mapping[str, float | None] = field(default_factory=dict)
     reason: str = ""
     notes: Mapping[str, Any] = field(default_factory=dict)
     proposal_seconds: float | None = None
