@@ -118,7 +118,7 @@ class TransferProposer:
     sources: Sequence[SourceTask] | Mapping[str, Observations]
     base: Proposer | None = None
     settings: TransferSettings = field(default_factory=TransferSettings)
-    _learnt: dict[tuple[str, ...], Knowledge] = field(default_factory=dict, repr=False)
+    _lessened: dict[tuple[str, ...], Knowledge] = field(default_factory=dict, repr=False)
     _listed: dict[tuple[str, ...], Inputs] = field(default_factory=dict, repr=False)
 
     def __post_init__(self) -> None:
@@ -200,7 +200,7 @@ class TransferProposer:
 
     def _kept(self, observations: Observations) -> tuple[Knowledge, tuple[str, ...]]:
         """What is known of the sources that passed every test that the target's trials have been enough for."""
-        knowledge = self._learn(self._usable[0])
+        knowledge = self._all_known
         dropped: list[str] = []
         for checkpoint in reached(len(observations)) if self.settings.guard else ():
             first = Observations(observations.candidates[:checkpoint], observations.values[:checkpoint])
@@ -212,21 +212,24 @@ class TransferProposer:
         """The knowledge without the sources that contradict the values, where that foretells them clearly better."""
         inputs, values = self._observed(knowledge, observations)
         against = contradicting(knowledge.prior.task_means(inputs.features), values)
-        rest = [source for t, source in enumerate(knowledge.sources) if t not in against]
-        if not against or not rest:
+        if not against or len(against) == len(knowledge.sources):
             return knowledge, []
-        without = self._learn(rest)
+        without = self._without(knowledge, against)
         gain = self._fit(without, observations).leave_one_out_log_density.sum()
         gain -= self._fit(knowledge, observations).leave_one_out_log_density.sum()
         if gain <= CLEARLY:
             return knowledge, []
         return without, [knowledge.sources[t].name for t in against]
 
-    def _learn(self, sources: Sequence[SourceTask]) -> Knowledge:
-        key = tuple(source.name for source in sources)
-        if key not in self._learnt:
-            self._learnt[key] = learn(self.space, sources, self.settings.prior, self.settings.seed)
-        return self._learnt[key]
+    @cached_property
+    def _all_known(self) -> Knowledge:
+        return learn(self.space, self._usable[0], self.settings.prior, self.settings.seed)
+
+    def _without(self, knowledge: Knowledge, against: Sequence[int]) -> Knowledge:
+        less = tuple(name for place, name in enumerate(knowledge.names) if place not in against)
+        if less not in self._lessened:
+            self._lessened[less] = knowledge.without(against)
+        return self._lessened[less]
 
     def _observed(self, knowledge: Knowledge, observations: Observations) -> tuple[Inputs, Floats]:
         values = observations.values[:, 0]

@@ -97,6 +97,15 @@ class Knowledge:
         """What a new task's model sees of candidates."""
         return self.prior.inputs(self.features(candidates))
 
+    def without(self, places: Sequence[int]) -> Knowledge:
+        """What is known without the sources at these places; the features stay.
+
+        Raises:
+            ValueError: If no source is left.
+        """
+        kept = [place for place in range(len(self.sources)) if place not in places]
+        return Knowledge(tuple(self.sources[place] for place in kept), self.features, self.prior.of_tasks(kept))
+
     @property
     def names(self) -> tuple[str, ...]:
         """The sources' names."""

@@ -8,8 +8,10 @@ slope near 0: a new task then starts like a plain search.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -55,18 +57,62 @@ class TransferPriorSettings:
 
 
 @dataclass(frozen=True, eq=False)
+class _Fold:
+    """A network that knows some tasks, and others that it has not seen; all by number."""
+
+    network: ABLR
+    known: tuple[int, ...]
+    held_out: tuple[int, ...]
+
+    def of_tasks(self, kept: Sequence[int]) -> _Fold | None:
+        """The fold of these tasks alone, numbered in their order; None where it knows none of them or lacks none."""
+        place = {task: i for i, task in enumerate(kept)}
+        known = [(i, place[task]) for i, task in enumerate(self.known) if task in place]
+        held_out = tuple(place[task] for task in self.held_out if task in place)
+        if not known or not held_out:
+            return None
+        return _Fold(self.network.of_tasks([i for i, _ in known]), tuple(task for _, task in known), held_out)
+
+
+@dataclass(frozen=True, eq=False)
 class TransferPrior:
     """The fitted prior; `fit_transfer_prior` makes one.
 
     Args:
         networks: Fitted to all tasks.
-        gp: Centres of the priors of a new task's model.
-        foresight: Mean correlation between what a task was worth and what the others foresaw; NaN for one task.
+        folds: What measures how far to trust them.
+        tasks: The evaluations of all tasks that folds are fitted to.
+        untested: Centres of the priors of a new task's model where nothing measures the trust.
     """
 
     networks: tuple[ABLR, ...]
-    gp: TransferGPSettings
-    foresight: float
+    folds: tuple[_Fold, ...]
+    tasks: tuple[TaskData, ...]
+    untested: TransferGPSettings
+
+    @property
+    def gp(self) -> TransferGPSettings:
+        """Centres of the priors of a new task's model."""
+        if not self._foresights:
+            return self.untested
+        slope, residual, _ = np.mean(self._foresights, axis=0)
+        amplitude = float(np.clip(residual, *_RESIDUALS))
+        return replace(self.untested, slope=max(float(slope), _SMALLEST_SLOPE), residual_amplitude=amplitude)
+
+    @property
+    def foresight(self) -> float:
+        """Mean correlation between what a task was worth and what the others foresaw; NaN for one task."""
+        return float(np.mean([correlation for *_, correlation in self._foresights])) if self._foresights else math.nan
+
+    def of_tasks(self, kept: Sequence[int]) -> TransferPrior:
+        """The prior that some of the tasks make, by number, by networks that all have shaped.
+
+        Raises:
+            ValueError: If none is kept.
+        """
+        networks = tuple(network.of_tasks(kept) for network in self.networks)
+        folds = tuple(found for fold in self.folds if (found := fold.of_tasks(kept)) is not None)
+        return TransferPrior(networks, folds, tuple(self.tasks[task] for task in kept), self.untested)
 
     def inputs(self, features: Floats) -> Inputs:
         """What a new task's model sees of candidates with these features, `n x P`."""
@@ -77,6 +123,16 @@ class TransferPrior:
     def task_means(self, features: Floats) -> Floats:
         """What each of the T tasks expects of candidates, on the shared scale, `n x T`."""
         return np.asarray(np.mean([network.task_means(features) for network in self.networks], axis=0))
+
+    @cached_property
+    def _foresights(self) -> list[tuple[float, float, float]]:
+        """Slope, variance of the residual, and correlation, of each task's scores on what the other folds foresee."""
+        return [
+            _foresight(fold.network.prior(task.features)[0], task.scores)
+            for fold in self.folds
+            for task in (self.tasks[place] for place in fold.held_out)
+            if len(task.scores) > 2
+        ]
 
 
 def fit_transfer_prior(
@@ -90,33 +146,20 @@ def fit_transfer_prior(
     settings = settings or TransferPriorSettings()
     fitted = replace(settings.ablr, max_iterations=settings.iterations(tasks))
     networks = tuple(fit_ablr(tasks, seed=seed + i, settings=fitted) for i in range(settings.n_networks))
-    slopes, residuals, correlations = _foresights(tasks, seed, settings)
-    if not slopes:
-        return TransferPrior(networks, settings.gp, float("nan"))
-    trusted = replace(
-        settings.gp,
-        slope=max(float(np.mean(slopes)), _SMALLEST_SLOPE),
-        residual_amplitude=float(np.clip(np.mean(residuals), *_RESIDUALS)),
-    )
-    return TransferPrior(networks, trusted, float(np.mean(correlations)))
+    fewer = tuple(_thinned(task, max(settings.fold_rows // len(tasks), 1)) for task in tasks)
+    return TransferPrior(networks, _folds(fewer, seed, settings), fewer, settings.gp)
 
 
-def _foresights(
-    tasks: Sequence[TaskData], seed: int, settings: TransferPriorSettings
-) -> tuple[list[float], list[float], list[float]]:
-    """Slope, variance of the residual, and correlation, of each task's scores on what the other folds foresee."""
+def _folds(tasks: Sequence[TaskData], seed: int, settings: TransferPriorSettings) -> tuple[_Fold, ...]:
+    """Deals the tasks into folds, each unknown to a network of its own; none for a single task."""
     n_folds = min(settings.n_folds, len(tasks))
-    rows = max(settings.fold_rows // len(tasks), 1)
-    tasks = [_thinned(task, rows) for task in tasks]
     fitted = replace(settings.ablr, max_iterations=settings.fold_iterations)
-    found: list[tuple[float, float, float]] = []
+    found = []
     for fold in range(n_folds if n_folds > 1 else 0):
-        known = [task for t, task in enumerate(tasks) if t % n_folds != fold]
-        network = fit_ablr(known, seed=seed, settings=fitted)
-        held_out = [task for t, task in enumerate(tasks) if t % n_folds == fold and len(task.scores) > 2]
-        found += [_foresight(network.prior(task.features)[0], task.scores) for task in held_out]
-    slopes, residuals, correlations = ([one[k] for one in found] for k in range(3))
-    return slopes, residuals, correlations
+        held_out = tuple(range(fold, len(tasks), n_folds))
+        known = tuple(place for place in range(len(tasks)) if place not in held_out)
+        found.append(_Fold(fit_ablr([tasks[place] for place in known], seed=seed, settings=fitted), known, held_out))
+    return tuple(found)
 
 
 def _thinned(task: TaskData, n: int) -> TaskData:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 from numpy.typing import NDArray
 
 from automl.scales import normal_scores
-from automl.surrogates.ablr import ABLR, ABLRSettings, TaskData, fit_ablr
+from automl.surrogates.ablr import ABLR, ABLRSettings, TaskData, TaskEvidence, fit_ablr
+from automl.surrogates.bayesian_linear_head import negative_log_likelihood, posterior
 
 SETTINGS = ABLRSettings(max_iterations=60)
 
@@ -74,3 +76,41 @@ def test_one_value_or_constant_values_give_a_finite_posterior(model: ABLR, value
 def test_no_tasks_are_refused() -> None:
     with pytest.raises(ValueError, match="got 0 tasks"):
         fit_ablr([], seed=0)
+
+
+def evidence(features: torch.Tensor, targets: torch.Tensor, log_precisions: torch.Tensor) -> TaskEvidence:
+    moments = (features.mT @ targets.unsqueeze(-1)).squeeze(-1)
+    return TaskEvidence(features.mT @ features, moments, log_precisions)
+
+
+def test_regression_finds_the_prior_mean_of_largest_likelihood_and_the_heads_of_the_exact_posterior() -> None:
+    generator = torch.Generator().manual_seed(0)
+    features = torch.randn(3, 12, 5, dtype=torch.float64, generator=generator)
+    targets = torch.randn(3, 12, dtype=torch.float64, generator=generator)
+    log_precisions = torch.randn(3, 2, dtype=torch.float64, generator=generator)
+    known = evidence(features, targets, log_precisions)
+    mean_weights = known.mean_weights().requires_grad_()
+    alpha, beta = log_precisions.exp().unbind(-1)
+    n_rows = torch.full((3,), 12.0, dtype=torch.float64)
+    loss_of_all = negative_log_likelihood(features, targets, mean_weights, alpha, beta, n_rows).sum()
+    (slope,) = torch.autograd.grad(loss_of_all + 0.5 * mean_weights.square().sum(), mean_weights)
+    torch.testing.assert_close(slope, torch.zeros(5, dtype=torch.float64), atol=1e-9, rtol=0.0)
+    exact = [
+        posterior(*of_task).mean
+        for of_task in zip(features, targets, [mean_weights.detach()] * 3, alpha, beta, strict=True)
+    ]
+    torch.testing.assert_close(known.heads(mean_weights.detach()), torch.stack(exact))
+
+
+def test_a_task_that_is_left_out_no_longer_counts() -> None:
+    generator = np.random.default_rng(5)
+    inputs = [generator.random((40, 2)) for _ in range(4)]
+    tasks = [TaskData(x, (1 if t < 3 else -1) * normal_scores(loss(x, 0.0))) for t, x in enumerate(inputs)]
+    rest = fit_ablr(tasks, seed=0, settings=SETTINGS).of_tasks([0, 1, 2])
+    assert rest.task_means(grid()).shape == (len(grid()), 3)
+    assert np.corrcoef(rest.prior(grid())[0], loss(grid(), 0.0))[0, 1] > 0.9
+
+
+def test_leaving_out_every_task_is_refused(model: ABLR) -> None:
+    with pytest.raises(ValueError, match="got no task to keep"):
+        model.of_tasks([])
