@@ -24,7 +24,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from automl.observations import Candidate, Observations
 from automl.spaces.base import Space
-from studies.attributes import PROPOSAL, retried_numbers
+from studies.attributes import PROPOSAL, RETRY_HISTORY, retried_numbers
 
 _logger = logging.getLogger("automl.studies")
 
@@ -128,6 +128,11 @@ def open_assignment(trial: FrozenTrial) -> Mapping[str, Any]:
 def is_decided(space: Space, trial: FrozenTrial) -> bool:
     """Whether the known parameters of an unfinished trial make a whole candidate, so that none need be proposed."""
     return decoded(space, open_assignment(trial)) is not None
+
+
+def is_queued(trial: FrozenTrial) -> bool:
+    """Whether a trial that asks for its parameters was queued with some of them, by a user or after an interrupt."""
+    return bool(trial.params) or bool(trial.system_attrs.get(_FIXED_PARAMS)) or RETRY_HISTORY in trial.system_attrs
 
 
 def decoded(space: Space, assignment: Mapping[str, Any]) -> Candidate | None:

@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import TextIO, cast
 
 import optuna
-from optuna.trial import TrialState
 
 from automl.errors import InputError, nearest
 from automl.spaces.base import Space
@@ -225,7 +224,12 @@ def _optimise(study: Study, trials: int, timeout: float | None, workers: int, st
         if done < trials:
             with progress(study.definition.metric, trials, done, best, stream) as listener:
                 study.optimize(
-                    trials - done, timeout=timeout, n_workers=workers, callbacks=[listener], show_progress=False
+                    trials - done,
+                    timeout=timeout,
+                    n_workers=workers,
+                    callbacks=[listener],
+                    show_progress=False,
+                    n_total=trials,
                 )
     except KeyboardInterrupt:
         print(
@@ -310,13 +314,7 @@ def _work_on(study: Study, budget: int | None, trials: int | None, timeout: floa
         while (
             (trials is None or ran < trials)
             and (timeout is None or time.monotonic() - started < timeout)
-            and (budget is None or _n_started(study) < budget)
+            and (budget is None or study.n_started() < budget)
         ):
-            if study.run_trial(callbacks=[listener]) is not None:
+            if study.run_trial(callbacks=[listener], n_total=budget) is not None:
                 ran += 1
-
-
-def _n_started(study: Study) -> int:
-    """Trials that are finished or that some worker runs."""
-    running = study.optuna.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
-    return study.n_finished + len(running)

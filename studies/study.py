@@ -34,7 +34,16 @@ from automl.spaces.mlp import MLPSpace
 from automl.spaces.registry import space_from_dict
 from automl.task import Task, task_from_reference
 from automl.trainer import TrainerSettings
-from studies.attributes import BUDGET, DEFINITION, META_FEATURES, StudyDefinition, read_definition, retried_numbers
+from studies.attributes import (
+    BUDGET,
+    DEFINITION,
+    META_FEATURES,
+    REASON,
+    StudyDefinition,
+    read_definition,
+    retried_numbers,
+)
+from studies.history import is_queued
 from studies.interrupts import HeldInterrupts
 from studies.objective import Objective, TrainingFailed, model_folder, remove_beaten_models
 from studies.resumption import agreed, is_in_memory
@@ -261,13 +270,17 @@ class Study:
     @property
     def n_finished(self) -> int:
         """Number of trials that count towards a budget: finished, and not interrupted."""
+        return len(_finished(self._raw.get_trials(deepcopy=False)))
+
+    def n_started(self, first: int = 0) -> int:
+        """Number of trials that count towards a budget: finished ones, and those that run somewhere now.
+
+        Args:
+            first: Number of the first trial that counts as running; older ones may be those of dead processes.
+        """
         trials = self._raw.get_trials(deepcopy=False)
-        retried = retried_numbers(trials)
-        return sum(
-            trial.state in (TrialState.COMPLETE, TrialState.PRUNED)
-            or (trial.state == TrialState.FAIL and bool(trial.params) and trial.number not in retried)
-            for trial in trials
-        )
+        running = sum(trial.state == TrialState.RUNNING and trial.number >= first for trial in trials)
+        return len(_finished(trials)) + running
 
     @property
     def best_trial(self) -> FrozenTrial:
@@ -325,6 +338,7 @@ class Study:
         n_workers: int = 1,
         callbacks: Sequence[Callback] = (),
         show_progress: bool | None = None,
+        n_total: int | None = None,
     ) -> None:
         """Runs trials: `n_trials` more, for `timeout` seconds, whichever ends first; else until Ctrl-C.
 
@@ -334,13 +348,15 @@ class Study:
             n_workers: Number of processes that run trials at once; 1 runs them in this process.
             callbacks: Called in this process with the Optuna study and every finished trial.
             show_progress: Whether to show a progress bar; by default on a terminal alone.
+            n_total: Trials that the study is to have in all: fewer are run here where other processes run some of them.
 
         Raises:
             InputError: If a number is out of range, or workers cannot join the study.
             KeyboardInterrupt: After Ctrl-C; the running trials have been queued and are run first next time.
         """
         check_budget(n_trials, timeout, n_workers)
-        budget = Budget(n_trials, timeout)
+        first = len(self._raw.get_trials(deepcopy=False))
+        budget = Budget(n_trials, timeout, lambda: n_total is not None and self.n_started(first) >= n_total)
         if n_trials is not None:
             self._raw.set_user_attr(BUDGET, {"n_trials": self.n_finished + n_trials})
         with _quiet_optuna(), _progress(n_trials, show_progress) as progress:
@@ -352,16 +368,21 @@ class Study:
                 run_workers(command, n_workers, budget, _Events(self, listeners))
 
     def run_trial(
-        self, on_start: Callable[[int], None] | None = None, callbacks: Sequence[Callback] = ()
+        self,
+        on_start: Callable[[int], None] | None = None,
+        callbacks: Sequence[Callback] = (),
+        n_total: int | None = None,
     ) -> int | None:
         """Runs one trial in this process.
 
         Args:
             on_start: Called with the trial's number before its training.
             callbacks: Called with the Optuna study and the finished trial.
+            n_total: Trials that the study is to have in all. The storage numbers trials one by one, so of processes
+                that start their trials at the same moment, those with the numbers beyond withdraw theirs.
 
         Returns:
-            The trial's number; None if another worker had taken it over meanwhile.
+            The trial's number; None if another worker had taken it over meanwhile, or it was withdrawn.
 
         Raises:
             KeyboardInterrupt: After Ctrl-C; the trial has been queued and is run first next time.
@@ -372,6 +393,7 @@ class Study:
         def note(number: int) -> None:
             started.append(number)
             held.release()
+            self._check_total(number, n_total)
             if on_start is not None:
                 on_start(number)
 
@@ -384,6 +406,8 @@ class Study:
                 for number in started:
                     self.give_back(number)
                 raise
+            except _Withdrawn:
+                return None
             except (ValueError, optuna.exceptions.UpdateFinishedTrialError):
                 if not retried_numbers(self._raw.get_trials(deepcopy=False)).intersection(started):
                     raise
@@ -392,6 +416,21 @@ class Study:
                 return None
         self._tidy()
         return started[0]
+
+    def _check_total(self, number: int, n_total: int | None) -> None:
+        """Withdraws a trial that has just been made, if older ones are all that the study is to have.
+
+        It is marked as failed, before it has asked for a parameter, and counts as none. Queued trials are run always.
+        """
+        if n_total is None:
+            return
+        trials = self._raw.get_trials(deepcopy=False)
+        older = [t for t in trials if t.number < number and t.state == TrialState.RUNNING]
+        older += [t for t in _finished(trials) if t.number < number]
+        if len(older) >= n_total and not is_queued(trials[number]):
+            reason = "not run: other workers had started the study's last trials"
+            self._raw._storage.set_trial_user_attr(trials[number]._trial_id, REASON, reason)
+            raise _Withdrawn(reason)
 
     def give_back(self, number: int) -> None:
         """Queues a trial that was interrupted, unless it has a result or has been queued already."""
@@ -445,6 +484,21 @@ class Study:
                 "task that it returns."
             )
         return url
+
+
+class _Withdrawn(Exception):
+    """A trial is not run, since others have started all that the study is to have."""
+
+
+def _finished(trials: Sequence[FrozenTrial]) -> list[FrozenTrial]:
+    """The trials that count towards a budget: finished, and neither interrupted nor withdrawn."""
+    retried = retried_numbers(trials)
+    return [
+        trial
+        for trial in trials
+        if trial.state in (TrialState.COMPLETE, TrialState.PRUNED)
+        or (trial.state == TrialState.FAIL and bool(trial.params) and trial.number not in retried)
+    ]
 
 
 class _Events:

@@ -49,10 +49,12 @@ class Budget:
     Args:
         n_trials: Trials to run; None for no limit.
         timeout: Seconds after which no trial is started; None for no limit.
+        is_spent: Whether others have used up what there was to run, asked before each trial.
     """
 
     n_trials: int | None
     timeout: float | None
+    is_spent: Callable[[], bool] = lambda: False
     started: float = field(default_factory=time.monotonic)
 
     def take(self) -> bool:
@@ -72,7 +74,7 @@ class Budget:
     def remains(self) -> bool:
         """Whether there are trials and time left."""
         in_time = self.timeout is None or time.monotonic() - self.started < self.timeout
-        return in_time and (self.n_trials is None or self.n_trials > 0)
+        return in_time and (self.n_trials is None or self.n_trials > 0) and not self.is_spent()
 
     @property
     def seconds_left(self) -> float | None:

@@ -19,7 +19,7 @@ from automl.model import Model
 from automl.spaces.mlp import MLPSpace
 from automl.task import Task, load_task
 from automl.trainer import TrainerSettings
-from studies.attributes import RETRY_HISTORY, retried_numbers
+from studies.attributes import REASON, RETRY_HISTORY, retried_numbers
 from studies.sampler_names import SAMPLERS
 from studies.study import Study, create_study, load_study
 
@@ -147,6 +147,48 @@ def test_an_interrupt_between_the_making_of_a_trial_and_its_start_leaves_it_queu
     assert [trial.state for trial in study.trials] == [TrialState.FAIL, TrialState.WAITING]
     assert retried_numbers(study.trials) == {0}
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_of_two_workers_that_start_the_last_trial_at_once_the_later_withdraws(url: str) -> None:
+    study, heard = make(url, sampler="random"), list[int]()
+    study.optimize(n_trials=1)
+    with pytest.warns(UserWarning, match="Heartbeat of storage"):
+        other = study.optuna.ask()  # what another worker does between this one's look at the study and its trial
+    assert study.n_started() == 2
+    assert study.run_trial(callbacks=[lambda _, trial: heard.append(trial.number)], n_total=2) is None
+    withdrawn = study.trials[2]
+    assert (withdrawn.state, withdrawn.params) == (TrialState.FAIL, {})
+    assert withdrawn.user_attrs[REASON].startswith("not run: other workers")
+    assert (study.n_finished, study.n_started(), heard) == (1, 2, [])
+    study.optuna.tell(other, state=TrialState.FAIL)  # the other is interrupted: its trial is still to be run
+    assert study.run_trial(n_total=2) == 3
+    assert study.n_finished == 2
+
+
+def test_a_queued_trial_is_run_even_beyond_the_total(url: str) -> None:
+    study = make(url, sampler="random")
+    study.optimize(n_trials=1)
+    study.optuna.enqueue_trial(study.trials[0].params)
+    assert study.run_trial(n_total=1) == 1
+
+
+def test_trials_that_others_run_count_towards_the_total(url: str) -> None:
+    study = make(url, sampler="random")
+
+    def join(_: optuna.Study, trial: FrozenTrial) -> None:
+        if trial.number == 0:
+            load_study("iris", url, stream=1).optimize(n_trials=2)
+
+    study.optimize(n_trials=4, callbacks=[join], n_total=4)
+    assert study.n_finished == 4
+
+
+def test_a_trial_that_a_dead_process_left_running_takes_nothing_from_a_later_session(url: str) -> None:
+    study = make(url, sampler="random")
+    with pytest.warns(UserWarning, match="Heartbeat of storage"):
+        study.optuna.ask()
+    study.optimize(n_trials=2, n_total=2)
+    assert study.n_finished == 2
 
 
 def test_callbacks_hear_of_every_trial_and_may_stop_the_study() -> None:

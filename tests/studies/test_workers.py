@@ -111,3 +111,9 @@ def test_a_budget_counts_what_is_taken_and_given_back() -> None:
     budget.give_back()
     assert budget.take()
     assert Budget(None, None).take()
+
+
+def test_nothing_is_left_of_a_budget_that_others_have_spent() -> None:
+    answers = iter([False, True])
+    budget = Budget(5, None, lambda: next(answers))
+    assert [budget.take(), budget.take()] == [True, False]
