@@ -19,6 +19,7 @@ lint: $(INSTALLED)
 types: $(INSTALLED)
 	$(BIN)/mypy
 
+# Studies on PostgreSQL are tested where its programs are installed (apt-get install postgresql); see CONTRIBUTING.md.
 # One thread a process: two pytest workers on two cores, each with torch and NumPy, would otherwise oversubscribe them.
 unit: $(INSTALLED)
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadfile
