@@ -77,7 +77,9 @@ def test_what_breaks_the_grammar_is_refused_with_the_layer(architecture: Archite
 
 
 def test_graphs_of_other_families_are_accepted_as_they_are() -> None:
-    check(network("ip nor_conv_3x3 skip_connect op"))
+    assert is_valid(network("ip nor_conv_3x3 skip_connect op"))
+    assert not is_valid(network("ip relu tanh op"))  # the same graph as a perceptron lacks a decision layer
+    assert not is_valid(network("ip conv3 res3 op"))
 
 
 def test_inverse_sizes_double_with_pools_and_strides_and_end_at_vectors() -> None:
