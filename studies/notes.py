@@ -35,7 +35,16 @@ def study_note(definition: StudyDefinition, *, best_value: float | None, best_nu
         best_number: That trial's number.
         url: Where the picture of its architecture is served.
     """
-    rows = [
+    rows = study_facts(definition)
+    if best_value is not None:
+        rows.append(("best value", f"{best_value:.5g} (trial {best_number})"))
+    text = "\n".join(f"- {name}: **{_one_line(value)}**" for name, value in rows)
+    return text if best_value is None else f"{text}\n\n![Architecture of the best trial]({url})"
+
+
+def study_facts(definition: StudyDefinition) -> list[tuple[str, str]]:
+    """What a study searches and how, as names and texts."""
+    facts = [
         ("task", definition.task_name),
         ("objective", f"{definition.direction} {definition.metric}"),
         ("space", str(definition.space.get("type", "custom"))),
@@ -43,11 +52,8 @@ def study_note(definition: StudyDefinition, *, best_value: float | None, best_nu
         ("seed", str(definition.seed)),
     ]
     if definition.transfer_from:
-        rows.append(("learns from", ", ".join(definition.transfer_from)))
-    if best_value is not None:
-        rows.append(("best value", f"{best_value:.5g} (trial {best_number})"))
-    text = "\n".join(f"- {name}: **{_one_line(value)}**" for name, value in rows)
-    return text if best_value is None else f"{text}\n\n![Architecture of the best trial]({url})"
+        facts.append(("learns from", ", ".join(definition.transfer_from)))
+    return facts
 
 
 def _line(facts: Iterable[tuple[str, str]]) -> str:

@@ -15,6 +15,7 @@ from studies.attributes import TrialFacts
 from studies.console import number_text, trial_cells, trial_columns
 from studies.latent_space import is_searched_by_nao, study_map_svg
 from studies.listings import ranked_trials
+from studies.notes import study_facts
 from studies.study import Study
 
 _PAGE = """<!doctype html>
@@ -41,14 +42,7 @@ def report_html(study: Study) -> str:
     definition = study.definition
     maximise = definition.direction == "maximize"
     ranked = ranked_trials(study)
-    facts = [
-        ("task", definition.task_name),
-        ("objective", f"{definition.direction} {definition.metric}"),
-        ("space", str(definition.space.get("type", "custom"))),
-        ("sampler", definition.sampler),
-        ("seed", str(definition.seed)),
-        ("trials", f"{len(study.trials)}, {len(ranked)} of them complete"),
-    ]
+    facts = [*study_facts(definition), ("trials", f"{len(study.trials)}, {len(ranked)} of them complete")]
     parts = [_table((), facts)]
     if ranked:
         parts += _best(ranked[0], study)

@@ -39,6 +39,7 @@ from automl.spaces.hyperparameters import (
     Hyperparameters,
     check_names,
     choose_hyperparameters,
+    constructor_arguments,
     encode_hyperparameters,
 )
 from automl.spaces.limits import check_task_kind
@@ -313,8 +314,7 @@ class CellSpace(Space):
     @classmethod
     def from_dict(cls, fields: Mapping[str, Any]) -> CellSpace:
         """The inverse of `to_dict`; raises ValueError where the fields make no space."""
-        arguments = {name: value for name, value in fields.items() if name != "type"}
-        return cls(**arguments | {"hyperparameters": Hyperparameters.from_dict(fields["hyperparameters"])})
+        return cls(**constructor_arguments(fields))
 
 
 def _pattern_name(pattern: Sequence[int]) -> str:

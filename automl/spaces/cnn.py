@@ -10,22 +10,20 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any, Final
-
-import numpy as np
+from typing import Any, ClassVar, Final
 
 from automl.observations import Candidate
 from automl.parameters import Categorical, Int, Parameter, Value
-from automl.spaces.base import DECISION_OF_TASK, Choose, Space, TaskKind
+from automl.spaces.base import DECISION_OF_TASK, Choose, TaskKind
 from automl.spaces.hyperparameters import (
     DEFAULT_HYPERPARAMETERS,
     Hyperparameters,
     check_names,
     choose_hyperparameters,
-    encode_hyperparameters,
+    constructor_arguments,
 )
+from automl.spaces.layered import LayeredSpace
 from automl.spaces.limits import check_assignment, check_depth, check_labels, check_limits, check_task_kind
-from automl.spaces.neighbours import mutate_candidate
 from automl.spaces.pooling import Drawing, implied_pools
 from automl.spaces.wiring import (
     WIRING,
@@ -47,7 +45,7 @@ _HALVED: Final = "/2"  # "conv3/2" is a conv3 layer of stride 2
 
 
 @dataclass(frozen=True)
-class CNNSpace(Space):
+class CNNSpace(LayeredSpace):
     """Convolutional networks and the hyperparameters of their training.
 
     Every assignment is a network: where layers of different image sizes join, the larger images are pooled down; a
@@ -71,11 +69,14 @@ class CNNSpace(Space):
         ValueError: If the limits leave no network.
 
     Example:
+        >>> import numpy as np
         >>> space = CNNSpace(image_size=8)
         >>> candidate = space.sample(np.random.default_rng(0))
         >>> space.decode(space.encode(candidate)) == candidate
         True
     """
+
+    _networks: ClassVar[str] = "a convolutional network"
 
     max_layers: int = 12
     min_layers: int = 1
@@ -137,11 +138,6 @@ class CNNSpace(Space):
             parameters[f"fc{layer}_units"] = Int(*self.fc_units, log=True)
         return parameters
 
-    @cached_property
-    def parameters(self) -> Mapping[str, Parameter]:
-        """Every parameter that `build` can ask for, by name, in the order of the walk."""
-        return {**self._structure, **self.hyperparameters}
-
     def for_task(self, kind: TaskKind, image_size: int | None = None) -> CNNSpace:
         """The same space with the decision layer of a task of that kind, for images of that size where one is given."""
         return replace(self, task_kind=kind, image_size=self.image_size if image_size is None else image_size)
@@ -183,17 +179,6 @@ class CNNSpace(Space):
             units = int(choose(f"fc{layer}_units", self._structure[f"fc{layer}_units"]))
             sources = [drawing.add(sources, "fc", units)]
         drawing.add([drawing.add(sources, DECISION_OF_TASK[self.task_kind])], OUTPUT)
-
-    def encode(self, candidate: Candidate) -> dict[str, Value]:
-        """The assignment from which `decode` makes `candidate`; its layers may stand in any topological order.
-
-        Raises:
-            ValueError: If the candidate lies outside the space.
-        """
-        if candidate.architecture is None:
-            raise ValueError("got a candidate without an architecture, expected a convolutional network; give it one.")
-        structure = self._encode_architecture(candidate.architecture)
-        return structure | encode_hyperparameters(candidate, self.hyperparameters)
 
     def _encode_architecture(self, architecture: Architecture) -> dict[str, Value]:
         halvings = max(check_cnn(architecture)).bit_length() - 1
@@ -247,17 +232,6 @@ class CNNSpace(Space):
         units = {f"fc{i}_units": architecture.units[layer] or 0 for i, layer in enumerate(layers, start=1)}
         return {"fc_layers": len(layers), **units}
 
-    def mutate(self, candidate: Candidate, generator: np.random.Generator) -> Candidate:
-        """A candidate one edit of its architecture, one step of a hyperparameter, or both away from `candidate`."""
-        return mutate_candidate(self, candidate, generator, self._holds)
-
-    def _holds(self, architecture: Architecture) -> bool:
-        try:
-            self._encode_architecture(architecture)
-        except ValueError:
-            return False
-        return True
-
     def to_dict(self) -> dict[str, Any]:
         """The space as JSON-ready fields."""
         return {
@@ -278,5 +252,4 @@ class CNNSpace(Space):
     @classmethod
     def from_dict(cls, fields: Mapping[str, Any]) -> CNNSpace:
         """The space that `to_dict` wrote; raises ValueError where a field is none of a space's."""
-        arguments = {name: value for name, value in fields.items() if name != "type"}
-        return cls(**arguments | {"hyperparameters": Hyperparameters.from_dict(fields["hyperparameters"])})
+        return cls(**constructor_arguments(fields))

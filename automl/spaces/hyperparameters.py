@@ -84,6 +84,17 @@ def encode_hyperparameters(candidate: Candidate, hyperparameters: Mapping[str, P
     return {name: values[name] for name in hyperparameters}
 
 
+def constructor_arguments(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """The arguments of a space's class among the fields that the space's `to_dict` wrote.
+
+    Raises:
+        ValueError: If a hyperparameter is not one.
+        KeyError: If there are no hyperparameters.
+    """
+    arguments = {name: value for name, value in fields.items() if name != "type"}
+    return arguments | {"hyperparameters": Hyperparameters.from_dict(fields["hyperparameters"])}
+
+
 def check_names(hyperparameters: Mapping[str, Parameter], taken: Collection[str]) -> None:
     """Refuses hyperparameters that bear the name of a decision on the architecture.
 

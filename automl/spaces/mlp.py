@@ -10,22 +10,20 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any
-
-import numpy as np
+from typing import Any, ClassVar
 
 from automl.observations import Candidate
 from automl.parameters import Categorical, Int, Parameter, Value
-from automl.spaces.base import DECISION_OF_TASK, Choose, Space, TaskKind
+from automl.spaces.base import DECISION_OF_TASK, Choose, TaskKind
 from automl.spaces.hyperparameters import (
     DEFAULT_HYPERPARAMETERS,
     Hyperparameters,
     check_names,
     choose_hyperparameters,
-    encode_hyperparameters,
+    constructor_arguments,
 )
+from automl.spaces.layered import LayeredSpace
 from automl.spaces.limits import check_assignment, check_depth, check_labels, check_limits, check_task_kind
-from automl.spaces.neighbours import mutate_candidate
 from automl.spaces.wiring import (
     WIRING,
     Inputs,
@@ -41,7 +39,7 @@ from kernels.architecture import INPUT, OUTPUT, RECTIFIERS, SIGMOIDS, Architectu
 
 
 @dataclass(frozen=True)
-class MLPSpace(Space):
+class MLPSpace(LayeredSpace):
     """Multilayer perceptrons and the hyperparameters of their training.
 
     Args:
@@ -56,11 +54,14 @@ class MLPSpace(Space):
         ValueError: If the limits leave no network.
 
     Example:
+        >>> import numpy as np
         >>> space = MLPSpace(max_layers=3)
         >>> candidate = space.sample(np.random.default_rng(0))
         >>> space.decode(space.encode(candidate)) == candidate
         True
     """
+
+    _networks: ClassVar[str] = "a multilayer perceptron"
 
     task_kind: TaskKind = "classification"
     min_layers: int = 1
@@ -88,11 +89,6 @@ class MLPSpace(Space):
             parameters[f"layer{layer}_units"] = Int(*self.units, log=True)
             parameters |= input_parameters(layer)
         return parameters
-
-    @cached_property
-    def parameters(self) -> Mapping[str, Parameter]:
-        """Every parameter that `build` can ask for, by name, in the order of the walk."""
-        return {**self._structure, **self.hyperparameters}
 
     def for_task(self, kind: TaskKind, image_size: int | None = None) -> MLPSpace:
         """The same space with the decision layer of a task of that kind; images are read as rows of numbers."""
@@ -124,17 +120,6 @@ class MLPSpace(Space):
             edges=(*edges, (decision, decision + 1)),
         )
 
-    def encode(self, candidate: Candidate) -> dict[str, Value]:
-        """The assignment from which `decode` makes `candidate`; its layers may stand in any topological order.
-
-        Raises:
-            ValueError: If the candidate lies outside the space.
-        """
-        if candidate.architecture is None:
-            raise ValueError("got a candidate without an architecture, expected a multilayer perceptron; give it one.")
-        structure = self._encode_architecture(candidate.architecture)
-        return structure | encode_hyperparameters(candidate, self.hyperparameters)
-
     def _encode_architecture(self, architecture: Architecture) -> dict[str, Value]:
         order, inputs = hidden_layers(architecture, DECISION_OF_TASK[self.task_kind])
         check_depth(len(order), self.min_layers, self.max_layers)
@@ -148,17 +133,6 @@ class MLPSpace(Space):
             assignment.update(encoded_inputs(layer, sources, wiring))
         check_assignment(assignment, self._structure)
         return assignment
-
-    def mutate(self, candidate: Candidate, generator: np.random.Generator) -> Candidate:
-        """A candidate one edit of its architecture, one step of a hyperparameter, or both away from `candidate`."""
-        return mutate_candidate(self, candidate, generator, self._holds)
-
-    def _holds(self, architecture: Architecture) -> bool:
-        try:
-            self._encode_architecture(architecture)
-        except ValueError:
-            return False
-        return True
 
     def to_dict(self) -> dict[str, Any]:
         """The space as JSON-ready fields."""
@@ -175,5 +149,4 @@ class MLPSpace(Space):
     @classmethod
     def from_dict(cls, fields: Mapping[str, Any]) -> MLPSpace:
         """The space that `to_dict` wrote; raises ValueError where a field is none of a space's."""
-        arguments = {name: value for name, value in fields.items() if name != "type"}
-        return cls(**arguments | {"hyperparameters": Hyperparameters.from_dict(fields["hyperparameters"])})
+        return cls(**constructor_arguments(fields))
