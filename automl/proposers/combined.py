@@ -102,15 +102,23 @@ class CombinedProposer:
         return list(pool.values())
 
     def _best(self, pool: Sequence[Proposal], observations: Observations, generator: np.random.Generator) -> Proposal:
-        prediction = self._mixture(observations, [proposal.candidate for proposal in pool])
-        incumbent = float(self._mixture(observations, observations.candidates).mean.min())
-        values = acquisition_values("log-ei", _independent(prediction), incumbent, len(observations), generator)
+        gaussian, incumbent = self._judged(pool, observations)
+        values = acquisition_values("log-ei", gaussian, incumbent, len(observations), generator)
         best = int(values.argmax())
         facts: dict[str, Any] = {"acquisition": "log-ei", "acquisition_value": float(values[best])}
-        facts["predicted_score"] = float(prediction.mean[best])
+        facts["predicted_score"] = float(gaussian.mean[best])
         brought = [str(proposal.notes["from"]) for proposal in pool]
         facts["n_pool"] = {supplier: brought.count(supplier) for supplier in ("nasbot", "nao", "both")}
         return Proposal(pool[best].candidate, {**pool[best].notes, **facts})
+
+    def _judged(self, pool: Sequence[Proposal], observations: Observations) -> tuple[GaussianPool, float]:
+        """What the mixture expects of the pool, and the score to improve on; residuals count as NASBOT counts them."""
+        gaussian = _independent(self._mixture(observations, [proposal.candidate for proposal in pool]))
+        if not self._nasbot.counts_residuals:
+            return gaussian, float(self._mixture(observations, observations.candidates).mean.min())
+        fitted = self._nasbot.surrogate.fit(observations)
+        residual = GaussianPool(gaussian.mean, gaussian.variance, gaussian.covariance, fitted.prior.noise)
+        return residual.with_residuals(), self._nasbot.best_score(fitted)
 
     def _mixture(self, observations: Observations, candidates: Sequence[Candidate]) -> Prediction:
         """The equal mixture of both models' predictions, by its first two moments."""

@@ -166,11 +166,19 @@ class NASBOTProposer:
             known[sorts] = self._model.listed_pool(self.space.candidates or ())
         return known[sorts]
 
+    @cached_property
+    def counts_residuals(self) -> bool:
+        """Whether what the kernel leaves unexplained is part of a candidate's value, see `residuals`."""
+        return (self.residuals or ("value" if self._is_listed else "noise")) == "value"
+
+    def best_score(self, fitted: FittedArchitectureGP) -> float:
+        """The score that a candidate must improve on: the least observed, or the least posterior mean."""
+        return float(fitted.scores.min()) if self.counts_residuals else fitted.incumbent
+
     def _search(self, observations: Observations, generator: np.random.Generator) -> _Search:
         fitted = self._model.fit(observations)
-        counts = (self.residuals or ("value" if self._is_listed else "noise")) == "value"
-        incumbent = float(fitted.scores.min()) if counts else fitted.incumbent
-        ask = _Ask(self.acquisition, counts, incumbent, len(observations), generator)
+        best = self.best_score(fitted)
+        ask = _Ask(self.acquisition, self.counts_residuals, best, len(observations), generator)
         if self._is_listed:
             return _ListedSearch(fitted, ask, self._everyone, observations.pending)
         return _EvolvingSearch(fitted, ask, self.space, self.pool, observations)
