@@ -122,4 +122,4 @@ def learn(space: Space, sources: Sequence[SourceTask], settings: TransferPriorSe
     own = [space.sample(generator) for _ in range(_SAMPLED)]
     features = feature_map(space.hyperparameters, [*(c for source in sources for c in source.candidates), *own])
     tasks = [TaskData(features(source.candidates), source.scores) for source in sources]
-    return Knowledge(tuple(sources), features, fit_transfer_prior(tasks, seed=seed, settings=settings))
+    return Knowledge(tuple(sources), features, fit_transfer_prior(tasks, features.groups, seed=seed, settings=settings))

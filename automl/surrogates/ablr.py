@@ -145,6 +145,11 @@ class ABLR:
         alpha = self._log_precisions[0].exp()
         return (features @ self._mean_weights).numpy(), (features.square().sum(-1) / alpha).numpy()
 
+    def foreseen(self, inputs: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """What is expected of `n x P` inputs on a new task, `n`, and on each of the T tasks, `n x T`."""
+        features = self.features(inputs)
+        return (features @ self._mean_weights).numpy(), (features @ self._heads.mT).numpy()
+
     def task_means(self, inputs: NDArray[np.float64]) -> NDArray[np.float64]:
         """What each of the T tasks that it was fitted to expects of `n x P` inputs, on the shared scale, `n x T`."""
         return np.asarray((self.features(inputs) @ self._heads.mT).numpy(), dtype=np.float64)

@@ -110,14 +110,14 @@ class _Hyperparameters:
     def covariance(self, a: _Rows, b: _Rows) -> Tensor:
         """Prior covariance of t + g, `n x m`."""
         tasks = self.task_amplitude * a.deviations @ b.deviations.mT
-        return tasks + self.residual_amplitude * _matern(a.features / self.lengthscales, b.features / self.lengthscales)
+        return tasks + self.residual_amplitude * matern(a.features / self.lengthscales, b.features / self.lengthscales)
 
     def variance(self, rows: _Rows) -> Tensor:
         """The diagonal of `covariance(rows, rows)`."""
         return self.task_amplitude * rows.deviations.square().sum(-1) + self.residual_amplitude
 
 
-def _matern(a: Tensor, b: Tensor) -> Tensor:
+def matern(a: Tensor, b: Tensor) -> Tensor:
     squared = a.square().sum(-1)[:, None] + b.square().sum(-1)[None, :] - 2.0 * a @ b.mT
     distance = (5.0 * squared.clamp_min(1e-12)).sqrt()
     return (1.0 + distance + distance.square() / 3.0) * (-distance).exp()

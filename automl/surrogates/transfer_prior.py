@@ -1,9 +1,10 @@
 """What past tasks foresee of a new one: a mean, the ways in which they differ, and how far to trust both.
 
-Mean and differences come from `automl.surrogates.ablr`, averaged over a few networks. The trust is measured, not
-assumed: the tasks are dealt into folds, each fold is foreseen by the others, and slope and residual of that foresight
-become the centres of the priors of `automl.surrogates.transfer_gp`. Tasks that do not foretell one another so yield a
-slope near 0: a new task then starts like a plain search.
+Mean and differences are averages of two opinions: that of a few networks of `automl.surrogates.ablr`, and that of
+`automl.surrogates.shared_mean_gp`, which errs elsewhere. The trust is measured, not assumed: the tasks are dealt into
+folds, each fold is foreseen by the others, and slope and residual of that foresight become the centres of the priors of
+`automl.surrogates.transfer_gp`. Tasks that do not foretell one another so yield a slope near 0: a new task then starts
+like a plain search.
 """
 
 from __future__ import annotations
@@ -17,6 +18,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from automl.surrogates.ablr import ABLR, ABLRSettings, TaskData, fit_ablr
+from automl.surrogates.shared_mean_gp import (
+    SharedMeanGP,
+    SharedMeanGPSettings,
+    fit_shared_mean_gp,
+    thinned_tasks,
+)
 from automl.surrogates.transfer_gp import Inputs, TransferGPSettings
 
 Floats = NDArray[np.float64]
@@ -32,8 +39,9 @@ class TransferPriorSettings:
 
     Args:
         n_networks: Networks whose means are averaged.
-        n_folds: Folds of tasks by which the trust is measured, each fitted by one network of fewer iterations.
-        ablr: How a network is fitted.
+        n_folds: Folds of tasks by which the trust is measured, each fitted by one network.
+        ablr: How a network is fitted; with more iterations it fits the noise of few evaluations.
+        process: How the Gaussian process is fitted.
         fold_iterations: L-BFGS iterations of a fold's network.
         fold_rows: Evaluations of all tasks together that folds are fitted to.
         row_iterations: A network's iterations times evaluations at most: a bound of the time it takes.
@@ -42,10 +50,12 @@ class TransferPriorSettings:
 
     n_networks: int = 2
     n_folds: int = 4
-    ablr: ABLRSettings = field(default_factory=ABLRSettings)
+    ablr: ABLRSettings = field(default_factory=lambda: ABLRSettings(max_iterations=60))
+    process: SharedMeanGPSettings = field(default_factory=SharedMeanGPSettings)
     fold_iterations: int = 60
     fold_rows: int = 1500
     row_iterations: int = 150_000
+    gp: TransferGPSettings = field(default_factory=TransferGPSettings)
 
     def iterations(self, tasks: Sequence[TaskData]) -> int:
         """L-BFGS iterations of a network that is fitted to the tasks."""
@@ -53,14 +63,29 @@ class TransferPriorSettings:
         most = self.ablr.max_iterations
         return int(np.clip(self.row_iterations // max(rows, 1), min(_FEWEST_ITERATIONS, most), most))
 
-    gp: TransferGPSettings = field(default_factory=TransferGPSettings)
+
+@dataclass(frozen=True, eq=False)
+class _Opinions:
+    """Models of the same tasks."""
+
+    networks: tuple[ABLR, ...]
+    process: SharedMeanGP
+
+    def of_tasks(self, kept: Sequence[int]) -> _Opinions:
+        return _Opinions(tuple(network.of_tasks(kept) for network in self.networks), self.process.of_tasks(kept))
+
+    def foreseen(self, features: Floats) -> tuple[Floats, Floats]:
+        """What they expect of `n x P` features on the whole, on a new task, `n`, and on each of the T, `n x T`."""
+        means, tasks = zip(*(network.foreseen(features) for network in self.networks), strict=True)
+        mean, of_tasks = self.process.foreseen(features)
+        return (np.mean(means, axis=0) + mean) / 2, (np.mean(tasks, axis=0) + of_tasks) / 2
 
 
 @dataclass(frozen=True, eq=False)
 class _Fold:
-    """A network that knows some tasks, and others that it has not seen; all by number."""
+    """Models that know some tasks, and others that they have not seen; all by number."""
 
-    network: ABLR
+    opinions: _Opinions
     known: tuple[int, ...]
     held_out: tuple[int, ...]
 
@@ -71,7 +96,7 @@ class _Fold:
         held_out = tuple(place[task] for task in self.held_out if task in place)
         if not known or not held_out:
             return None
-        return _Fold(self.network.of_tasks([i for i, _ in known]), tuple(task for _, task in known), held_out)
+        return _Fold(self.opinions.of_tasks([i for i, _ in known]), tuple(task for _, task in known), held_out)
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,13 +104,13 @@ class TransferPrior:
     """The fitted prior; `fit_transfer_prior` makes one.
 
     Args:
-        networks: Fitted to all tasks.
+        opinions: Models fitted to all tasks.
         folds: What measures how far to trust them.
         tasks: The evaluations of all tasks that folds are fitted to.
         untested: Centres of the priors of a new task's model where nothing measures the trust.
     """
 
-    networks: tuple[ABLR, ...]
+    opinions: _Opinions
     folds: tuple[_Fold, ...]
     tasks: tuple[TaskData, ...]
     untested: TransferGPSettings
@@ -105,30 +130,30 @@ class TransferPrior:
         return float(np.mean([correlation for *_, correlation in self._foresights])) if self._foresights else math.nan
 
     def of_tasks(self, kept: Sequence[int]) -> TransferPrior:
-        """The prior that some of the tasks make, by number, by networks that all have shaped.
+        """The prior that some of the tasks make, by number, by features and hyperparameters that all have shaped.
 
         Raises:
             ValueError: If none is kept.
         """
-        networks = tuple(network.of_tasks(kept) for network in self.networks)
         folds = tuple(found for fold in self.folds if (found := fold.of_tasks(kept)) is not None)
-        return TransferPrior(networks, folds, tuple(self.tasks[task] for task in kept), self.untested)
+        return TransferPrior(
+            self.opinions.of_tasks(kept), folds, tuple(self.tasks[task] for task in kept), self.untested
+        )
 
     def inputs(self, features: Floats) -> Inputs:
         """What a new task's model sees of candidates with these features, `n x P`."""
-        mean = np.mean([network.prior(features)[0] for network in self.networks], axis=0)
-        tasks = self.task_means(features)
+        mean, tasks = self.opinions.foreseen(features)
         return Inputs(features, mean, (tasks - mean[:, None]) / np.sqrt(max(tasks.shape[1], 1)))
 
     def task_means(self, features: Floats) -> Floats:
         """What each of the T tasks expects of candidates, on the shared scale, `n x T`."""
-        return np.asarray(np.mean([network.task_means(features) for network in self.networks], axis=0))
+        return self.opinions.foreseen(features)[1]
 
     @cached_property
     def _foresights(self) -> list[tuple[float, float, float]]:
         """Slope, variance of the residual, and correlation, of each task's scores on what the other folds foresee."""
         return [
-            _foresight(fold.network.prior(task.features)[0], task.scores)
+            _foresight(fold.opinions.foreseen(task.features)[0], task.scores)
             for fold in self.folds
             for task in (self.tasks[place] for place in fold.held_out)
             if len(task.scores) > 2
@@ -136,9 +161,15 @@ class TransferPrior:
 
 
 def fit_transfer_prior(
-    tasks: Sequence[TaskData], *, seed: int, settings: TransferPriorSettings | None = None
+    tasks: Sequence[TaskData], groups: Sequence[int], *, seed: int, settings: TransferPriorSettings | None = None
 ) -> TransferPrior:
     """Fits the prior to one or more tasks.
+
+    Args:
+        tasks: Their evaluations.
+        groups: For each of the P features the number, from 0, of the lengthscale that it shares.
+        seed: Seed of the networks' initial weights.
+        settings: How.
 
     Raises:
         ValueError: If there is no task or one of them is empty.
@@ -146,26 +177,27 @@ def fit_transfer_prior(
     settings = settings or TransferPriorSettings()
     fitted = replace(settings.ablr, max_iterations=settings.iterations(tasks))
     networks = tuple(fit_ablr(tasks, seed=seed + i, settings=fitted) for i in range(settings.n_networks))
-    fewer = tuple(_thinned(task, max(settings.fold_rows // len(tasks), 1)) for task in tasks)
-    return TransferPrior(networks, _folds(fewer, seed, settings), fewer, settings.gp)
+    opinions = _Opinions(networks, fit_shared_mean_gp(tasks, groups, settings.process))
+    fewer = tuple(thinned_tasks(tasks, settings.fold_rows))
+    return TransferPrior(opinions, _folds(fewer, opinions.process, seed, settings), fewer, settings.gp)
 
 
-def _folds(tasks: Sequence[TaskData], seed: int, settings: TransferPriorSettings) -> tuple[_Fold, ...]:
-    """Deals the tasks into folds, each unknown to a network of its own; none for a single task."""
+def _folds(
+    tasks: Sequence[TaskData], process: SharedMeanGP, seed: int, settings: TransferPriorSettings
+) -> tuple[_Fold, ...]:
+    """Deals the tasks into folds, each unknown to models of its own; none for a single task.
+
+    The process is conditioned anew and keeps its few hyperparameters, which hardly depend on a fold.
+    """
     n_folds = min(settings.n_folds, len(tasks))
     fitted = replace(settings.ablr, max_iterations=settings.fold_iterations)
     found = []
     for fold in range(n_folds if n_folds > 1 else 0):
         held_out = tuple(range(fold, len(tasks), n_folds))
         known = tuple(place for place in range(len(tasks)) if place not in held_out)
-        found.append(_Fold(fit_ablr([tasks[place] for place in known], seed=seed, settings=fitted), known, held_out))
+        network = fit_ablr([tasks[place] for place in known], seed=seed, settings=fitted)
+        found.append(_Fold(_Opinions((network,), process.of_tasks(known)), known, held_out))
     return tuple(found)
-
-
-def _thinned(task: TaskData, n: int) -> TaskData:
-    """At most `n` of the evaluations, evenly spread over their order."""
-    rows = np.linspace(0, len(task.scores) - 1, min(n, len(task.scores))).round().astype(int)
-    return TaskData(task.features[rows], task.scores[rows])
 
 
 def _foresight(foreseen: Floats, scores: Floats) -> tuple[float, float, float]:
