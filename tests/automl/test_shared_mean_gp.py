@@ -60,11 +60,9 @@ def test_it_is_the_posterior_of_the_kernel_written_out(model: SharedMeanGP) -> N
 
 def test_a_task_that_is_left_out_no_longer_counts() -> None:
     both = fit_shared_mean_gp([*family(), *family(sign=-1.0, shifts=(0.02, -0.02, 0.01))], (0, 1))
-    with_flipped, without = (
-        np.corrcoef(model.foreseen(grid())[0], loss(grid(), 0.0))[0, 1] for model in (both, both.of_tasks([0, 1, 2]))
-    )
-    assert without > 0.7
-    assert with_flipped < without - 0.2
+    opposed, agreed = (model.foreseen(grid())[0] for model in (both, both.of_tasks([0, 1, 2])))
+    assert opposed.std() < 0.3 * agreed.std()
+    assert np.corrcoef(agreed, loss(grid(), 0.0))[0, 1] > 0.7
 
 
 def test_a_task_whose_scores_are_all_shifted_leaves_the_shape_of_the_others() -> None:
