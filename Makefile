@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: run test lint types unit clean bench-otmann bench-trainer bench-proposal
+.PHONY: run test lint types unit clean bench-otmann bench-trainer bench-proposal bench-transfer
 
 # The main job on real data: thirty NASBOT trials on scikit-learn's digits, resumed where an earlier run left off.
 run: $(INSTALLED)
@@ -24,7 +24,7 @@ types: $(INSTALLED)
 unit: $(INSTALLED)
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadfile
 
-bench-otmann bench-trainer bench-proposal: bench-%: $(INSTALLED)
+bench-otmann bench-trainer bench-proposal bench-transfer: bench-%: $(INSTALLED)
 	$(BIN)/python -m tests.benchmarks.$*
 
 $(INSTALLED): pyproject.toml constraints.txt
