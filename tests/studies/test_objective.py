@@ -53,9 +53,10 @@ def test_a_completed_trial_tells_people_all_about_its_network_and_training() -> 
     assert trial.state == TrialState.COMPLETE
     assert facts.architecture == architecture.to_dict()
     assert (facts.depth, facts.epochs) == (architecture.depth, 3)
-    assert facts.curve == tuple(trial.intermediate_values[epoch] for epoch in (1, 2, 3))
-    assert trial.value == min(facts.curve) == facts.metrics["log_loss"]
-    assert facts.curve.index(min(facts.curve)) + 1 == facts.best_epoch
+    curve = [trial.intermediate_values[epoch] for epoch in (1, 2, 3)]
+    assert facts.curve == tuple(curve)
+    assert trial.value == min(curve) == facts.metrics["log_loss"]
+    assert curve.index(min(curve)) + 1 == facts.best_epoch
     assert facts.parameters is not None and facts.parameters > 0
     assert facts.flops is not None and facts.flops > 0
     assert facts.seconds is not None and facts.proposal_seconds is not None

@@ -137,7 +137,7 @@ def test_two_workers_that_are_interrupted_go_on_where_they_were(study: Study, se
     assert interrupted == retried_numbers(before)
 
     again, done = load_study("iris", server.url()), study.n_finished
-    again.optimize(n_trials=len(interrupted) + 2, n_workers=2)
+    again.optimize(n_trials=len(interrupted) + 2)
     assert again.n_finished == done + len(interrupted) + 2
     for trial in again.trials:
         assert trial.state.is_finished()
