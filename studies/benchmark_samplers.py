@@ -159,6 +159,14 @@ def _evolution(space: Space) -> Proposer:
     return EvolutionProposer(space, population=30, sample=10)
 
 
+def _otmann_alone(space: Space) -> Proposer:
+    """NASBOT with the paper's kernel and nothing else: OTMANN distances, an evolving pool, no counts."""
+    from automl.proposers.nasbot import NASBOTProposer, PoolSettings
+    from automl.surrogates.architecture_gp import ArchitectureGPSettings
+
+    return NASBOTProposer(space, gp=ArchitectureGPSettings(sorts=()), pool=PoolSettings(listed_at_most=0))
+
+
 def _proposer(module: str, name: str) -> MakeProposer:
     """Makes the proposer of that name with its default settings; its module is imported when it is wanted."""
     return lambda *args: cast(Proposer, getattr(import_module(f"automl.proposers.{module}"), name)(*args))
@@ -166,6 +174,7 @@ def _proposer(module: str, name: str) -> MakeProposer:
 
 _PROPOSERS: Final[Mapping[str, MakeProposer]] = {
     "nasbot": _proposer("nasbot", "NASBOTProposer"),
+    "nasbot-otmann": _otmann_alone,
     "nao": _proposer("nao", "NAOProposer"),
     "combined": _proposer("combined", "CombinedProposer"),
     "evolution": _evolution,

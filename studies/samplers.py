@@ -33,6 +33,8 @@ from studies.history import History, is_decided
 
 if TYPE_CHECKING:
     from automl.acquisition import Acquisition
+    from automl.proposers.nasbot import PoolSettings
+    from automl.surrogates.architecture_gp import ArchitectureGPSettings
 
 # Two workers may propose the same candidate in the same moment: the later trial proposes again, at most this often.
 _MAX_COLLISIONS = 5
@@ -173,6 +175,8 @@ class NASBOTSampler(ProposerSampler):
         seed: Seed of all proposals; None draws one.
         n_startup_trials: Number of finished trials before the model is asked; until then proposals are random.
         acquisition: "log-ei", "ei", "ucb", "thompson" or "ttei".
+        gp: Settings of the Gaussian process: what is counted, OTMANN's weights and label costs, how it is fitted.
+        pool: Settings of the pool of candidates that are compared.
         independent_sampler: Answers for parameters that are not the space's; random by default.
 
     Raises:
@@ -186,11 +190,16 @@ class NASBOTSampler(ProposerSampler):
         seed: int | None = None,
         n_startup_trials: int = 10,
         acquisition: Acquisition = "log-ei",
+        gp: ArchitectureGPSettings | None = None,
+        pool: PoolSettings | None = None,
         independent_sampler: BaseSampler | None = None,
     ) -> None:
-        from automl.proposers.nasbot import NASBOTProposer  # brings BoTorch, which few callers of this module need
+        # Deferred: these bring BoTorch, which few callers of this module need.
+        from automl.proposers.nasbot import NASBOTProposer, PoolSettings
 
-        proposer = NASBOTProposer(space, n_startup=n_startup_trials, acquisition=acquisition)
+        proposer = NASBOTProposer(
+            space, n_startup=n_startup_trials, acquisition=acquisition, gp=gp, pool=pool or PoolSettings()
+        )
         super().__init__(
             proposer, seed=seed, n_startup_trials=n_startup_trials, independent_sampler=independent_sampler
         )

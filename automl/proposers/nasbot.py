@@ -34,6 +34,7 @@ _RANDOM_SHARE = 0.2  # of all evaluations; what edits of incumbents leave goes t
 _EDITED_SHARE = 0.4
 _EPOCHS = 3
 _HALF_AS_LIKELY = 5
+_LISTED_WITH_DISTANCES = 4096
 _TRIES = 10  # Draws an edit may take before its parent counts as exhausted.
 
 # Threads of one process (`Study.optimize(n_jobs=2)`) share lists, distances and kernels, which change as they are used.
@@ -147,7 +148,16 @@ class NASBOTProposer:
         default = ArchitectureGPSettings()
         if self._is_listed:  # OTMANN distances of tens of thousands would cost more than they tell, and cells no units
             default = replace(default, transport=False, sorts=SORTS_OF_CELLS)
-        return ArchitectureGP(self.space.hyperparameters, self.gp or default)
+        settings = self.gp or default
+        n = len(self.space.candidates or ()) if self._is_listed else 0
+        if settings.transport and n > _LISTED_WITH_DISTANCES:
+            raise ValueError(
+                f"got a list of {n} candidates to compare by OTMANN distances, expected at most "
+                f"{_LISTED_WITH_DISTANCES}, as all pairs have a place in memory; let the pool evolve with "
+                "PoolSettings(listed_at_most=0), or leave the distances out with "
+                "ArchitectureGPSettings(transport=False)."
+            )
+        return ArchitectureGP(self.space.hyperparameters, settings)
 
     @property
     def surrogate(self) -> ArchitectureGP:

@@ -36,6 +36,7 @@ from automl.surrogates.map_fit import FittedPrior, fit_by_map
 from automl.surrogates.structure import SORTS_OF_LAYERS, CandidatePool, HyperparameterCodes, ListedPool, graph_of
 from kernels.count_kernel import CountKernel, Distances
 from kernels.distance_kernel import DistanceTableKernel
+from kernels.layer_costs import LabelCosts
 from kernels.otmann import NU_STR, DistanceTable
 
 _REMEMBERED_FITS = 16
@@ -52,6 +53,8 @@ class ArchitectureGPSettings:
         sorts: What is counted in graphs, names in `automl.surrogates.structure.SORTS`.
         transport: Whether OTMANN distances are a term of the kernel.
         nu_str: Weights of OTMANN's structural cost.
+        label_costs: OTMANN's costs of matching layers of different labels; by default those of
+            `kernels.layer_costs` that suit the networks.
         refit_always_below: Up to that many observations the hyperparameters are fitted anew to each new one.
         refit_every: Beyond, to every so many.
         fitted_at_most: Hyperparameters are fitted to at most that many observations, the best half and others evenly
@@ -63,6 +66,7 @@ class ArchitectureGPSettings:
     sorts: tuple[str, ...] = SORTS_OF_LAYERS
     transport: bool = True
     nu_str: tuple[float, ...] = NU_STR
+    label_costs: LabelCosts | None = None
     refit_always_below: int = 50
     refit_every: int = 5
     fitted_at_most: int = 120
@@ -101,7 +105,7 @@ class ArchitectureGP:
     ) -> None:
         self.settings = settings or ArchitectureGPSettings()
         self.codes = HyperparameterCodes(hyperparameters)
-        self.distances = DistanceTable(self.settings.nu_str)
+        self.distances = DistanceTable(self.settings.nu_str, label_costs=self.settings.label_costs)
         self._fits: OrderedDict[str, Fit] = OrderedDict()
 
     def fit(self, observations: Observations) -> FittedArchitectureGP:

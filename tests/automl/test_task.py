@@ -297,5 +297,5 @@ def test_unknown_names_options_and_metrics_are_refused() -> None:
         load_task("iris", kind="regression")
     with pytest.raises(InputError, match="10 rows of X and 9 targets"):
         Task.from_arrays(np.zeros((10, 2)), np.zeros(9))
-    with pytest.raises(InputError, match="got the column 'x99' to ignore, which .* lacks"):
+    with pytest.raises(InputError, match=r"got the column 'x99' to ignore, which .* lacks"):
         Task.from_arrays(np.eye(10), np.arange(10) % 2, ignore="x99")
