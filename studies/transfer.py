@@ -8,9 +8,10 @@ The decision is written into the trial's system attributes, and into the notes t
 from __future__ import annotations
 
 import logging
+import operator
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -190,13 +191,20 @@ class TransferSampler(BaseSampler):
         n_finished = len(study.get_trials(deepcopy=False, states=(TrialState.COMPLETE, TrialState.PRUNED)))
         stage = (study.study_name, study._study_id, sum(n_finished >= n for n in _REREAD))
         if stage != self._stage:
-            self._stage, self._target = stage, None
-            self._sources = self._past.tasks(study)
+            self._read_sources(study, is_other_study=self._stage is None or stage[:2] != self._stage[:2])
+            self._stage = stage
         if not self._sources:
             return None
         if self._space is not None:
             return self._of_space(self._space, to_distributions(self._space.parameters))
         return self._of_plain_study(study)
+
+    def _read_sources(self, study: Study, *, is_other_study: bool) -> None:
+        """Reads the sources anew; what was learnt from them is kept where they are what they were."""
+        known, self._sources = self._sources, self._past.tasks(study)
+        is_same = len(known) == len(self._sources) and all(map(operator.is_, known, self._sources))
+        if is_other_study or not is_same:
+            self._target = None
 
     def _of_plain_study(self, study: Study) -> _Target | None:
         asked = self._search_space or intersection_search_space(study.get_trials(deepcopy=False))
@@ -209,12 +217,14 @@ class TransferSampler(BaseSampler):
         self, space: Space, distributions: Mapping[str, BaseDistribution], *, is_guessed: bool = False
     ) -> _Target:
         known = self._target
-        if known is None or known.space != space or known.is_guessed != is_guessed:
+        if known is None or known.space != space:
             proposer = TransferProposer(space, self._sources, settings=self._settings)
             for name, reason in proposer.refused.items():
                 self._past.tell(name, reason)
             known = _Target(space, proposer, History(space), distributions, is_guessed)
-            self._target = known
+        elif known.is_guessed != is_guessed:
+            known = replace(known, distributions=distributions, is_guessed=is_guessed)
+        self._target = known
         return known
 
     def _observations(self, study: Study, target: _Target, asking: int) -> Observations:

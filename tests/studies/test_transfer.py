@@ -15,10 +15,11 @@ from optuna.samplers import BaseSampler, RandomSampler, TPESampler
 from optuna.storages import InMemoryStorage
 from optuna.trial import TrialState
 
+from automl.proposers import transfer_knowledge
 from automl.proposers.transfer import TransferSettings
 from automl.proposers.transfer_pool import PoolSettings
 from automl.surrogates.ablr import ABLRSettings
-from automl.surrogates.transfer_prior import TransferPriorSettings
+from automl.surrogates.transfer_prior import TransferPriorSettings, fit_transfer_prior
 from studies.attributes import PROPOSAL, TRANSFER
 from studies.objective import suggest
 from studies.past_studies import PastStudies, SourceStudy
@@ -195,6 +196,23 @@ def test_parameters_that_differ_in_range_kind_and_name_are_no_obstacle() -> None
     assert len(study.get_trials(states=(TrialState.COMPLETE,))) == 8
     assert "transfer" in models(study)
     optuna.copy_study(from_study_name="target", from_storage=storage, to_storage=InMemoryStorage())
+
+
+def test_sources_are_learnt_from_once_for_as_long_as_they_stay_as_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    fits: list[int] = []
+
+    def counted(*args: Any, **settings: Any) -> Any:
+        fits.append(len(args[0]))
+        return fit_transfer_prior(*args, **settings)
+
+    monkeypatch.setattr(transfer_knowledge, "fit_transfer_prior", counted)
+    storage = InMemoryStorage()
+    first = past(storage, "first")
+    study = search([first, past(storage, "second", seed=1)], storage, n=7)
+    assert fits == [2]
+    first.optimize(bowl, n_trials=1)
+    study.optimize(bowl, n_trials=5)
+    assert fits == [2, 2]
 
 
 def test_a_given_search_space_is_searched_from_the_first_trial() -> None:
