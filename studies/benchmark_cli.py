@@ -38,8 +38,8 @@ def benchmark(
     sampler: Annotated[
         list[str] | None,
         typer.Option(
-            help="nasbot, nao, combined, evolution, local-search, uniform, random, tpe, gp, nsgaii, cmaes; with "
-            "--transfer also "
+            help="nasbot, nasbot-otmann (the paper's kernel alone), nao, combined, evolution, local-search, uniform, "
+            "random, tpe, gp, nsgaii, cmaes; with --transfer also "
             "transfer, wscmaes, and NAME+enq for any; repeatable."
         ),
     ] = None,

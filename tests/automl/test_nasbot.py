@@ -9,9 +9,12 @@ from automl.proposers.base import Proposer
 from automl.proposers.nasbot import NASBOTProposer, PoolSettings
 from automl.proposers.uniform import UniformProposer
 from automl.spaces.base import Space
+from automl.spaces.cell import CellSpace
 from automl.surrogates.architecture_gp import ArchitectureGP, ArchitectureGPSettings
+from automl.surrogates.structure import graph_of
+from kernels.layer_costs import LabelCosts, mlp_label_costs
 from tests.contracts.proposer import SingleObjectiveContract, observe, width
-from tests.contracts.small_spaces import ChainSpace, ListedSpace
+from tests.contracts.small_spaces import ChainSpace, ListedSpace, chain
 
 QUICK = ArchitectureGPSettings(max_iterations=5)
 SMALL = PoolSettings(n_evaluations=60)
@@ -106,6 +109,28 @@ def test_a_looser_fit_is_noted(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_proposers_of_equal_spaces_share_their_list() -> None:
     first, second = NASBOTProposer(ListedSpace()), NASBOTProposer(ListedSpace())
     assert first._everyone is second._everyone
+
+
+def test_a_list_too_long_for_a_table_of_distances_is_refused_and_may_be_searched_by_an_evolving_pool() -> None:
+    space = CellSpace.nas_bench_201()
+    observations = observe(space, 4, loss=lambda c: float(len(graph_of(c))))
+    kernel = ArchitectureGPSettings(sorts=(), max_iterations=5)
+    with pytest.raises(ValueError, match="got a list of 8765 candidates"):
+        NASBOTProposer(space, n_startup=1, gp=kernel).propose(observations, 1, np.random.default_rng(0))
+    proposer = NASBOTProposer(space, n_startup=1, gp=kernel, pool=PoolSettings(listed_at_most=0, n_evaluations=30))
+    assert proposer.propose(observations, 1, np.random.default_rng(0))[0].notes["origin"] != "listed"
+
+
+def test_label_costs_of_the_user_decide_how_far_networks_lie_apart() -> None:
+    layers = chain(("relu",), (8,)), chain(("elu",), (8,))
+
+    def distance(costs: LabelCosts | None) -> float:
+        gp = ArchitectureGP({}, ArchitectureGPSettings(label_costs=costs))
+        return float(gp.transport_table([Candidate(layers[0], {})], [Candidate(layers[1], {})])[0, 1].max())
+
+    labels = mlp_label_costs().labels
+    never = LabelCosts(labels, tuple(tuple(0.0 if a == b else np.inf for b in labels) for a in labels))
+    assert 0 < distance(None) < distance(never)
 
 
 def test_candidates_without_architecture_are_searched() -> None:
