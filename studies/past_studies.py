@@ -12,13 +12,9 @@ from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from typing import Any, Protocol, runtime_checkable
 
-import numpy as np
 import optuna
-from numpy.typing import NDArray
 from optuna.distributions import BaseDistribution
 from optuna.storages import BaseStorage
-from optuna.study import StudyDirection
-from optuna.trial import FrozenTrial, TrialState
 
 from automl.meta_features import nearest_tasks
 from automl.observations import Candidate
@@ -27,14 +23,13 @@ from automl.spaces.base import Space
 from automl.spaces.registry import space_from_dict
 from automl.transfer_features import SourceTask, thinned_rows
 from studies.attributes import DEFINITION, META_FEATURES
-from studies.history import trial_values
+from studies.finished_trials import FinishedTrials, Params, asked_for, finished_trials, n_finished
 
 _logger = logging.getLogger("automl.studies")
 
 ALL = "all"
 """Stands for every other study of the storage."""
 
-_LEARNT_FROM = (TrialState.COMPLETE, TrialState.PRUNED)
 _JSON_VALUES = (bool, int, float, str)
 
 
@@ -152,11 +147,11 @@ class PastStudies:
         if len(directions) > 1:
             self.tell(source.name, f"it has {len(directions)} objectives, expected one")
             return None
-        trials = source.storage.get_all_trials(source.study_id, deepcopy=False, states=_LEARNT_FROM)
-        key = (id(source.storage), source.study_id, len(trials), rows)
+        key = (id(source.storage), source.study_id, n_finished(source.storage, source.study_id), rows)
         if key not in self._read:
             own = _space(_attributes(source))
-            self._read[key] = _source_task(source.name, trials, directions, own or self.space, own is None, rows)
+            trials = finished_trials(source.storage, source.study_id)
+            self._read[key] = _source_task(source.name, trials, own or self.space, own is None, rows)
         return self._read[key]
 
 
@@ -169,10 +164,9 @@ def _attributes(source: Located) -> dict[str, Any]:
 
 def _asked_for(source: Located) -> dict[str, BaseDistribution]:
     try:
-        trials = source.storage.get_all_trials(source.study_id, deepcopy=False, states=_LEARNT_FROM)
+        return asked_for(source.storage, source.study_id)
     except Exception:  # see above
         return {}
-    return {name: distribution for trial in trials for name, distribution in trial.distributions.items()}
 
 
 def _space(user_attrs: dict[str, Any]) -> Space | None:
@@ -184,31 +178,21 @@ def _space(user_attrs: dict[str, Any]) -> Space | None:
 
 
 def _source_task(
-    name: str,
-    trials: Sequence[FrozenTrial],
-    directions: Sequence[StudyDirection],
-    space: Space | None,
-    is_plain: bool,
-    rows: int,
+    name: str, trials: FinishedTrials, space: Space | None, is_plain: bool, rows: int
 ) -> SourceTask | None:
-    """The trials with a finite value as a source task of at most `rows` evaluations; None where there is none.
+    """The trials as a source task of at most `rows` evaluations; None where there is none.
 
     Args:
         name: Name of the source.
-        trials: Its finished trials.
-        directions: Its one direction.
+        trials: Its finished trials with a finite value.
         space: What reads a trial's parameters; None for parameters as they are.
         is_plain: Whether parameters that make no candidate of the space are taken as they are.
         rows: Evaluations at most.
     """
-    sign = -1.0 if directions[0] == StudyDirection.MAXIMIZE else 1.0
-    valued = [(trial, trial_values(trial, directions)) for trial in trials]
-    known = [(trial, sign * float(values[0])) for trial, values in valued if values is not None]
-    losses = np.array([loss for _, loss in known])
-    scores = normal_scores(losses)
-    kept: Sequence[int] | NDArray[np.int64] = thinned_rows(losses, rows) if len(losses) > rows else range(len(losses))
-    decoded = [(i, _candidate(known[i][0], space, is_plain)) for i in kept]
-    inside = [(int(i), candidate) for i, candidate in decoded if candidate is not None]
+    losses, scores = trials.losses, normal_scores(trials.losses)
+    kept = thinned_rows(losses, rows).tolist() if len(losses) > rows else list(range(len(losses)))
+    decoded = [(i, _candidate(params, space, is_plain)) for i, params in zip(kept, trials.params(kept), strict=True)]
+    inside = [(i, candidate) for i, candidate in decoded if candidate is not None]
     if not inside:
         return None
     places = [i for i, _ in inside]
@@ -216,12 +200,12 @@ def _source_task(
     return SourceTask(name, candidates, losses[places], scores[places], len(losses))
 
 
-def _candidate(trial: FrozenTrial, space: Space | None, is_plain: bool) -> Candidate | None:
-    """The trial's candidate; in a plain study its parameters, those without a value left out."""
+def _candidate(params: Params, space: Space | None, is_plain: bool) -> Candidate | None:
+    """A trial's candidate; in a plain study its parameters, those without a value left out."""
     try:
         if space is not None:
-            return space.decode(trial.params)
+            return space.decode(params)
     except ValueError:
         pass
-    values = {name: value for name, value in trial.params.items() if isinstance(value, _JSON_VALUES)}
+    values = {name: value for name, value in params.items() if isinstance(value, _JSON_VALUES)}
     return Candidate(None, values) if is_plain else None
