@@ -259,7 +259,7 @@ _REREAD = (0, *CHECKPOINTS, *(CHECKPOINTS[-1] * 2**i for i in range(1, 12)))
 def _default_base(space: Space | None, seed: int) -> BaseSampler:
     if space is None:
         return TPESampler(seed=seed)
-    return NASBOTSampler(space, seed=seed, n_startup_trials=CHECKPOINTS[0])
+    return NASBOTSampler(space, seed=seed)
 
 
 def _note(study: Study, trial: FrozenTrial, decision: Decision, seconds: float) -> None:

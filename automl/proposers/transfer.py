@@ -129,8 +129,8 @@ class TransferProposer:
     @cached_property
     def plain(self) -> Proposer:
         """The plain proposer."""
-        # By the time it is asked the sources have had their say: it needs few random trials of its own.
-        return self.base or NASBOTProposer(self.space, n_startup=CHECKPOINTS[0])
+        # With its random trials: what misleading sources have proposed is no start for a model of its own.
+        return self.base or NASBOTProposer(self.space)
 
     @property
     def _source_tasks(self) -> Sequence[SourceTask]:
