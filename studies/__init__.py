@@ -9,6 +9,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from studies.plots import publish_figures as publish_figures
+    from studies.samplers import CombinedSampler as CombinedSampler
     from studies.samplers import NAOSampler as NAOSampler
     from studies.samplers import NASBOTSampler as NASBOTSampler
     from studies.study import Study as Study
@@ -17,14 +19,25 @@ if TYPE_CHECKING:
     from studies.transfer import TransferSampler as TransferSampler
 
 _HOMES = {
+    "CombinedSampler": "studies.samplers",
     "NAOSampler": "studies.samplers",
     "NASBOTSampler": "studies.samplers",
     "Study": "studies.study",
     "TransferSampler": "studies.transfer",
     "create_study": "studies.study",
     "load_study": "studies.study",
+    "publish_figures": "studies.plots",
 }
-__all__ = ["NAOSampler", "NASBOTSampler", "Study", "TransferSampler", "create_study", "load_study"]
+__all__ = [
+    "CombinedSampler",
+    "NAOSampler",
+    "NASBOTSampler",
+    "Study",
+    "TransferSampler",
+    "create_study",
+    "load_study",
+    "publish_figures",
+]
 
 
 def __getattr__(name: str) -> Any:
