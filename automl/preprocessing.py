@@ -203,7 +203,7 @@ def _check_column(name: str, column: Column, max_levels: int) -> bool:
         raise InputError(
             f"column {name!r} holds {levels} different texts in {len(column)} rows, expected at most {max_levels} "
             f"levels; group them, leave the column out (--ignore {name}, or ignore=({name!r},) in Python), or raise "
-            "max_levels."
+            "the limit (--max-levels, or max_levels= in Python)."
         )
     return False
 

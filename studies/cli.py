@@ -85,6 +85,9 @@ def run(
     ] = None,
     kind: Annotated[str | None, typer.Option(help="classification or regression; else told by the target.")] = None,
     ignore: Annotated[list[str] | None, typer.Option(help="Column to leave out; may be repeated.")] = None,
+    max_levels: Annotated[
+        int | None, typer.Option(callback=_at_least(1), help="Most different texts of a column; 100 by default.")
+    ] = None,
     metric: Annotated[str | None, typer.Option(help="What to optimise; log_loss or rmse by default.")] = None,
     epochs: Annotated[int | None, typer.Option(callback=_at_least(1), help="Most epochs of a training.")] = None,
     seed: Annotated[int, typer.Option(callback=_at_least(0), help="Seed of proposals and initial weights.")] = 0,
@@ -106,6 +109,7 @@ def run(
         target=target,
         kind=kind,
         ignore=tuple(ignore or ()),
+        max_levels=max_levels,
         metric=metric,
         space=space,
         max_layers=max_layers,

@@ -16,6 +16,7 @@ from typing import TextIO, cast
 import optuna
 
 from automl.errors import InputError, nearest
+from automl.preprocessing import MAX_LEVELS
 from automl.spaces.base import Space
 from automl.spaces.cell import CellSpace
 from automl.spaces.cnn import CNNSpace
@@ -53,6 +54,7 @@ class Search:
         target: The column to predict, for a file.
         kind: "classification" or "regression".
         ignore: Columns to leave out.
+        max_levels: Most different texts that a column may hold.
         metric: What to optimise.
         space: "mlp", "cnn" or "cell".
         max_layers: Most layers of a network.
@@ -70,6 +72,7 @@ class Search:
     target: str | None = None
     kind: str | None = None
     ignore: tuple[str, ...] = ()
+    max_levels: int | None = None
     metric: str | None = None
     space: str = "mlp"
     max_layers: int | None = None
@@ -106,6 +109,7 @@ def run(search: Search, *, trials: int, timeout: float | None, workers: int, mod
         kind=kind,
         metric=search.metric,
         ignore=search.ignore,
+        max_levels=search.max_levels or MAX_LEVELS,
         image_shape=_image_shape(search.image_shape),
     )
     _check_sources(search.transfer_from, search.storage)

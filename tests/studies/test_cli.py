@@ -254,6 +254,7 @@ def write_bad_tables(folder: Path) -> None:
         ("run all_missing.csv --target y", "holds no value"),
         ("run infinite.csv --target y", "infinite"),
         ("run texts.csv --target y", "1000 different texts"),
+        ("run texts.csv --target y --max-levels 999", "expected at most 999 levels"),
         ("run nonsense", "expected a built-in name"),
         ("run iris --sampler nonsense", "got the sampler 'nonsense'"),
         ("run iris --space nonsense", "got the space 'nonsense'"),
