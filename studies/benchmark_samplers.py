@@ -262,12 +262,20 @@ def _searcher(name: str, space: Space, seed: int, sources: Sources) -> ProposerS
 
 
 def _warm_cmaes(space: Space, seed: int, sources: Sources) -> optuna.samplers.BaseSampler:
-    """CMA-ES that starts from the promising region of all past evaluations together, ranked task by task."""
+    """CMA-ES that starts from the promising region of all past evaluations together, ranked task by task.
+
+    It searches numbers alone, and Optuna leaves out past trials that have anything else.
+    """
     from scipy.stats import rankdata
 
-    distributions = to_distributions(space.parameters)
+    numbers = {name: p for name, p in space.parameters.items() if not isinstance(p, Categorical)}
+    distributions = to_distributions(numbers)
     trials = [
-        optuna.trial.create_trial(params=space.encode(candidate), distributions=distributions, value=float(rank))
+        optuna.trial.create_trial(
+            params={name: value for name, value in space.encode(candidate).items() if name in numbers},
+            distributions=distributions,
+            value=float(rank),
+        )
         for task in sources.values()
         for candidate, rank in zip(task.candidates, rankdata(task.values[:, 0]) / len(task), strict=True)
     ]

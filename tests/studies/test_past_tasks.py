@@ -7,7 +7,9 @@ import pytest
 
 from automl.errors import InputError
 from automl.observations import Observations
+from automl.parameters import Categorical, Float
 from automl.spaces.base import Space
+from automl.spaces.flat import FlatSpace
 from studies.benchmark import Plan, TableSource, run, run_all
 from studies.benchmark_cli import benchmark
 from studies.benchmark_samplers import check_sampler, make_searcher
@@ -109,6 +111,19 @@ def test_warm_started_cma_es_begins_where_the_past_was_good(family: list[Table])
         return float(np.mean([family[1].mean(candidate) for candidate in asked]))
 
     assert first_ten("wscmaes") < first_ten("cmaes")
+
+
+def test_warm_started_cma_es_learns_from_numbers_where_there_are_choices_too() -> None:
+    space = FlatSpace({"x": Float(0.0, 1.0), "y": Float(0.0, 1.0), "kind": Categorical(("a", "b"))})
+    generator = np.random.default_rng(0)
+    candidates = tuple(space.sample(generator) for _ in range(30))
+    losses = np.array([[abs(float(c.hyperparameters["x"]) - 0.9)] for c in candidates])
+    searcher = make_searcher("wscmaes", space, 0, {"past": Observations(candidates, losses)})
+    asked = []
+    for _ in range(8):
+        asked.append(searcher.ask())
+        searcher.tell(asked[-1], 0.0)
+    assert np.mean([float(candidate.hyperparameters["x"]) for candidate in asked[1:]]) > 0.7
 
 
 def test_a_run_hands_the_past_to_its_sampler(family: list[Table]) -> None:
