@@ -17,11 +17,11 @@ import numpy as np
 import torch
 from gpytorch.constraints import Positive
 from gpytorch.kernels import Kernel
-from gpytorch.priors import LogNormalPrior
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 from torch import Tensor
 
+from kernels.priors import prior_around
 from kernels.weisfeiler_lehman import Counts
 
 Distances = NDArray[np.float32] | NDArray[np.uint8]
@@ -88,7 +88,7 @@ class CountKernel(Kernel):  # type: ignore[misc]  # gpytorch has no types
             parameter = torch.nn.Parameter(torch.full((n_sorts,), start).to(scales))
             self.register_parameter(f"raw_{name}", parameter)
             self.register_constraint(f"raw_{name}", Positive(transform=torch.exp, inv_transform=torch.log))
-            self.register_prior(f"{name}_prior", LogNormalPrior(start, 1.0).to(scales), _getter(name))
+            self.register_prior(f"{name}_prior", prior_around(math.exp(start), 1.0).to(scales), _getter(name))
 
     @property
     def beta(self) -> Tensor:

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import copy
 import hashlib
-import math
 import warnings
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
@@ -22,7 +21,6 @@ from typing import cast
 
 import numpy as np
 import torch
-from gpytorch.priors import LogNormalPrior
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -38,6 +36,7 @@ from kernels.count_kernel import CountKernel, Distances
 from kernels.distance_kernel import DistanceTableKernel
 from kernels.layer_costs import LabelCosts
 from kernels.otmann import NU_STR, DistanceTable
+from kernels.priors import prior_around
 
 _REMEMBERED_FITS = 16
 _CHUNK = 512
@@ -327,6 +326,6 @@ def _transport_kernel(table: Tensor) -> DistanceTableKernel:
     return DistanceTableKernel(
         table,
         groups=(range(n_nu), range(n_nu, 2 * n_nu)),
-        beta_prior=LogNormalPrior(-math.log(n_nu), 1.0),
-        outputscale_prior=LogNormalPrior(-math.log(2), 1.0),
+        beta_prior=prior_around(1 / n_nu, 1.0),
+        outputscale_prior=prior_around(1 / 2, 1.0),
     )

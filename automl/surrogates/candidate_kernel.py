@@ -21,6 +21,7 @@ from torch import Tensor
 
 from kernels.count_kernel import CountKernel
 from kernels.distance_kernel import DistanceTableKernel
+from kernels.priors import prior_around
 
 _INDICES = 2
 
@@ -89,7 +90,7 @@ class CandidateKernel(Kernel):  # type: ignore[misc]  # gpytorch has no types
             self.categorical = _with_prior(MismatchKernel(ard_num_dims=n_categorical), n_all)
         self.register_parameter("raw_outputscale", torch.nn.Parameter(torch.zeros((), dtype=torch.float64)))
         self.register_constraint("raw_outputscale", _positive())
-        self.register_prior("outputscale_prior", LogNormalPrior(0.0, 0.5), lambda kernel: kernel.outputscale)
+        self.register_prior("outputscale_prior", prior_around(1.0, 0.5), lambda kernel: kernel.outputscale)
 
     @property
     def outputscale(self) -> Tensor:

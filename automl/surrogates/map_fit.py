@@ -16,8 +16,10 @@ from gpytorch.likelihoods import GaussianLikelihood
 from gpytorch.means import ConstantMean
 from gpytorch.mlls import ExactMarginalLogLikelihood
 from gpytorch.models import ExactGP
-from gpytorch.priors import LogNormalPrior, NormalPrior
+from gpytorch.priors import NormalPrior
 from torch import Tensor
+
+from kernels.priors import prior_around
 
 _TYPICAL_NOISE = 0.05
 
@@ -40,7 +42,7 @@ class FittedPrior:
 class _Model(ExactGP, GPyTorchModel):  # type: ignore[misc]  # gpytorch and botorch are seen without types
     def __init__(self, inputs: Tensor, scores: Tensor, kernel: Kernel, smallest_noise: float) -> None:
         limits = GreaterThan(smallest_noise, transform=torch.exp, inv_transform=torch.log)
-        prior = LogNormalPrior(torch.tensor(_TYPICAL_NOISE).log().item(), 1.0)
+        prior = prior_around(_TYPICAL_NOISE, 1.0)
         super().__init__(inputs, scores, GaussianLikelihood(noise_prior=prior, noise_constraint=limits))
         self.mean_module = ConstantMean(constant_prior=NormalPrior(0.0, 1.0))
         self.covar_module = kernel
