@@ -23,9 +23,8 @@ CHECKPOINTS = (5, 10, 20)
 CLEARLY = 1.0
 """Nats of summed log predictive density by which a model must be better without a source to drop it."""
 
-CLEARLY_AGAINST = 1.8
-"""Standard deviations below zero at which what is foreseen runs against the values."""
-
+_AGAINST_FOR_ALIKE = 1.8
+_LEAST_AGAINST = 0.5
 _LARGEST_LOG_ODDS = 30.0
 _LARGEST_FORESIGHT = 0.95
 _PRIOR_VALUES = 10
@@ -90,6 +89,22 @@ def contradicting(expected: Floats, values: Floats, deviations: float = 0.0) -> 
     scale = np.linalg.norm(ranks) * np.linalg.norm(theirs, axis=0)
     correlations = ranks @ theirs / np.where(scale > 0, scale, 1.0)
     return np.flatnonzero(correlations * math.sqrt(max(n - 1, 1)) < -deviations).tolist()
+
+
+def clearly_against(foresight: float) -> float:
+    """Standard deviations below zero at which what is foreseen runs against the values.
+
+    Twice the correlation with which sources foretell one another: from sources that agree, a few good candidates in an
+    unexpected order prove little; those that hardly agree need little to be disbelieved.
+
+    Args:
+        foresight: Mean correlation with which the sources foretell one another; NaN for a single one.
+
+    Examples:
+        >>> clearly_against(0.9), clearly_against(0.5), clearly_against(0.1), clearly_against(float("nan"))
+        (1.8, 1.0, 0.5, 1.8)
+    """
+    return _AGAINST_FOR_ALIKE if math.isnan(foresight) else max(2.0 * foresight, _LEAST_AGAINST)
 
 
 def reached(n: int) -> Sequence[int]:

@@ -33,7 +33,7 @@ from automl.transfer_features import SourceTask, thinned_rows
 from automl.transfer_guard import (
     CHECKPOINTS,
     CLEARLY,
-    CLEARLY_AGAINST,
+    clearly_against,
     contradicting,
     prior_log_odds,
     reached,
@@ -182,7 +182,7 @@ class TransferProposer:
         if len(observations) < CHECKPOINTS[0] or not self.settings.guard:
             return self._first_word(knowledge, fitted)
         inputs, values = self._observed(knowledge, observations)
-        if contradicting(inputs.mean[:, None], values, CLEARLY_AGAINST):
+        if contradicting(inputs.mean[:, None], values, clearly_against(knowledge.prior.foresight)):
             return Decision("base", 0.0, "the sources run against the trials", knowledge, dropped)
         plain = fit_transfer_gp(inputs.plain(), values, knowledge.features.groups, self.settings.prior.gp)
         prior = prior_log_odds(knowledge.prior.foresight, len(observations))

@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from automl.transfer_guard import contradicting, prior_log_odds, reached, transfer_weight
+from automl.transfer_guard import clearly_against, contradicting, prior_log_odds, reached, transfer_weight
 
 
 def test_the_weight_is_the_softmax_of_the_summed_log_densities() -> None:
@@ -45,6 +45,14 @@ def test_a_correlation_that_chance_explains_is_no_clear_contradiction() -> None:
     values = np.arange(8.0)
     weak, strong = np.array([1.0, 0, 3, 2, 5, 4, 7, 6]), -values
     assert contradicting(np.column_stack([-weak[::-1], strong, weak]), values, 1.5) == [1]
+
+
+def test_the_less_sources_agree_the_less_it_takes_to_disbelieve_them() -> None:
+    generator = np.random.default_rng(0)
+    expected = np.arange(12.0)
+    values = -expected + 9.0 * generator.standard_normal(12)  # Runs against, by one to two deviations of chance.
+    assert contradicting(expected[:, None], values, clearly_against(0.5)) == [0]
+    assert contradicting(expected[:, None], values, clearly_against(0.97)) == []
 
 
 def test_constant_values_contradict_nobody() -> None:
