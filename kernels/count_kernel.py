@@ -71,19 +71,20 @@ class CountKernel(Kernel):  # type: ignore[misc]  # gpytorch has no types
     Inputs are indices into the table, an `n x 1` tensor: of its rows the first argument's, of its columns the second's.
 
     Args:
-        scales: What the distances of each of the G sorts are divided by: typical distances, as decays are about 1.
+        scales: What the distances of each of the G sorts are divided by: typical distances.
+        typical: What the priors are placed around: each decay, and the variance of all sorts together.
         active_dims: The column of the inputs that holds the index.
     """
 
     scales: Tensor
     table: Tensor
 
-    def __init__(self, scales: Tensor, *, active_dims: tuple[int, ...] | None = None) -> None:
+    def __init__(self, scales: Tensor, *, typical: float = 1.0, active_dims: tuple[int, ...] | None = None) -> None:
         super().__init__(active_dims=active_dims)
         n_sorts = len(scales)
         self.register_buffer("scales", scales)
         self.register_buffer("table", torch.zeros(n_sorts, 0, 0).to(scales))
-        starts = {"beta": 0.0, "outputscale": -math.log(n_sorts)}
+        starts = {"beta": math.log(typical), "outputscale": math.log(typical / n_sorts)}
         for name, start in starts.items():
             parameter = torch.nn.Parameter(torch.full((n_sorts,), start).to(scales))
             self.register_parameter(f"raw_{name}", parameter)

@@ -35,6 +35,7 @@ _EDITED_SHARE = 0.4
 _EPOCHS = 3
 _HALF_AS_LIKELY = 5
 _LISTED_WITH_DISTANCES = 4096
+_TYPICAL_OF_LISTED = 0.4  # Chosen on the development tables, see BENCHMARKS.md.
 _TRIES = 10  # Draws an edit may take before its parent counts as exhausted.
 
 # Threads of one process (`Study.optimize(n_jobs=2)`) share lists, distances and kernels, which change as they are used.
@@ -147,7 +148,7 @@ class NASBOTProposer:
     def _model(self) -> ArchitectureGP:
         default = ArchitectureGPSettings()
         if self._is_listed:  # OTMANN distances of tens of thousands would cost more than they tell, and cells no units
-            default = replace(default, transport=False, sorts=SORTS_OF_CELLS)
+            default = replace(default, transport=False, sorts=SORTS_OF_CELLS, typical=_TYPICAL_OF_LISTED)
         settings = self.gp or default
         n = len(self.space.candidates or ()) if self._is_listed else 0
         if settings.transport and n > _LISTED_WITH_DISTANCES:

@@ -54,6 +54,8 @@ class ArchitectureGPSettings:
         nu_str: Weights of OTMANN's structural cost.
         label_costs: OTMANN's costs of matching layers of different labels; by default those of
             `kernels.layer_costs` that suit the networks.
+        typical: What the priors of each structural kernel are placed around: its decay at a typical distance, and its
+            variance, that of the scores being 1.
         refit_always_below: Up to that many observations the hyperparameters are fitted anew to each new one.
         refit_every: Beyond, to every so many.
         fitted_at_most: Hyperparameters are fitted to at most that many observations, the best half and others evenly
@@ -66,6 +68,7 @@ class ArchitectureGPSettings:
     transport: bool = True
     nu_str: tuple[float, ...] = NU_STR
     label_costs: LabelCosts | None = None
+    typical: float = 1.0
     refit_always_below: int = 50
     refit_every: int = 5
     fitted_at_most: int = 120
@@ -162,8 +165,10 @@ class ArchitectureGP:
         kernel = CandidateKernel(
             len(self.codes.numeric),
             len(self.codes.categorical),
-            counts=None if tables.counts is None else CountKernel(_typical(tables.counts)),
-            transport=None if tables.transport is None else _transport_kernel(tables.transport),
+            counts=None
+            if tables.counts is None
+            else CountKernel(_scales(tables.counts), typical=self.settings.typical),
+            transport=None if tables.transport is None else _transport_kernel(tables.transport, self.settings.typical),
         )
         kernel.set_tables(tables)
         return fit_by_map(
@@ -314,18 +319,18 @@ def scheduled(values: NDArray[np.float64], settings: ArchitectureGPSettings) -> 
     return sorted({*best.tolist(), *others[spread].tolist()})
 
 
-def _typical(counts: Tensor) -> Tensor:
+def _scales(counts: Tensor) -> Tensor:
     """Mean positive distance of each sort, 1 where there is none."""
     positive = (counts > 0).sum((1, 2))
     return torch.where(positive > 0, counts.sum((1, 2)) / positive.clamp_min(1), 1.0)
 
 
-def _transport_kernel(table: Tensor) -> DistanceTableKernel:
+def _transport_kernel(table: Tensor, typical: float) -> DistanceTableKernel:
     """Two exponentials, of d and of d_bar, each over all nu; power 1, as exp(-d_bar^2) is indefinite."""
     n_nu = table.shape[-1] // 2
     return DistanceTableKernel(
         table,
         groups=(range(n_nu), range(n_nu, 2 * n_nu)),
-        beta_prior=prior_around(1 / n_nu, 1.0),
-        outputscale_prior=prior_around(1 / 2, 1.0),
+        beta_prior=prior_around(typical / n_nu, 1.0),
+        outputscale_prior=prior_around(typical / 2, 1.0),
     )
