@@ -162,10 +162,11 @@ class Architecture:
     @cached_property
     def depth(self) -> int:
         """Number of edges on the longest path from "ip" to "op"."""
-        return self._depths[self.output]
+        return self.depths[self.output]
 
     @cached_property
-    def _depths(self) -> tuple[int, ...]:
+    def depths(self) -> tuple[int, ...]:
+        """Number of edges on the longest path from "ip" to each layer."""
         depths = [0] * len(self.labels)
         for layer in self.topological_order:
             if self.parents[layer]:
@@ -217,7 +218,7 @@ class Architecture:
         strides = self.strides or (None,) * len(self)
         return tuple(
             (depth, label, units or 0, stride or 0)
-            for depth, label, units, stride in zip(self._depths, self.labels, self.units, strides, strict=True)
+            for depth, label, units, stride in zip(self.depths, self.labels, self.units, strides, strict=True)
         )
 
     @cached_property

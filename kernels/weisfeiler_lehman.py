@@ -140,10 +140,19 @@ def _label_paths(architecture: Architecture) -> list[Counter[int]]:
 @lru_cache(maxsize=_CACHED_NETWORKS)
 def label_depth_counts(architecture: Architecture) -> Counts:
     """How many layers have each label at each depth, the depth being the longest path from "ip"."""
-    depths = [0] * len(architecture)
-    for layer in architecture.topological_order:
-        depths[layer] = max((depths[parent] + 1 for parent in architecture.parents[layer]), default=0)
-    return Counter(_digest(key) for key in zip(architecture.labels, depths, strict=True))
+    return Counter(_digest(key) for key in zip(architecture.labels, architecture.depths, strict=True))
+
+
+def edge_counts(architecture: Architecture) -> Counts:
+    """How many edges join each label to each other."""
+    labels = architecture.labels
+    return Counter(_digest((labels[u], labels[v])) for u, v in architecture.edges)
+
+
+def shape_counts(architecture: Architecture) -> Counts:
+    """One count, of the graph without its labels: its number of layers and the depths that its edges join."""
+    depths = architecture.depths
+    return {_digest((len(architecture), sorted((depths[u], depths[v]) for u, v in architecture.edges))): 1}
 
 
 def count_matrix(counts: Sequence[Counts]) -> csr_array:

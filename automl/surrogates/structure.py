@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property, partial
-from hashlib import blake2b
 from typing import cast
 
 import numpy as np
@@ -18,31 +16,13 @@ from kernels.architecture import Architecture
 from kernels.count_kernel import CountVectors, Distances
 from kernels.weisfeiler_lehman import (
     Counts,
+    edge_counts,
     label_depth_counts,
     label_path_counts,
     label_prefix_counts,
+    shape_counts,
     weisfeiler_lehman_counts,
 )
-
-
-def edge_counts(architecture: Architecture) -> Counts:
-    """How many edges join each label to each other."""
-    labels = architecture.labels
-    return Counter(_key((labels[u], labels[v])) for u, v in architecture.edges)
-
-
-def shape_counts(architecture: Architecture) -> Counts:
-    """One count, of the graph without its labels: its number of layers and the depths that its edges join."""
-    depths = [0] * len(architecture)
-    for layer in architecture.topological_order:
-        depths[layer] = max((depths[parent] + 1 for parent in architecture.parents[layer]), default=0)
-    joined = sorted((depths[u], depths[v]) for u, v in architecture.edges)
-    return {_key((len(architecture), joined)): 1}
-
-
-def _key(what: object) -> int:
-    return int.from_bytes(blake2b(repr(what).encode(), digest_size=8).digest(), "big")
-
 
 SORTS: Mapping[str, Callable[[Architecture], Counts]] = {
     "labels": partial(weisfeiler_lehman_counts, iterations=0),

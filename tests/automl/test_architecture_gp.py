@@ -20,7 +20,8 @@ from automl.surrogates.architecture_gp import ArchitectureGP, ArchitectureGPSett
 from automl.surrogates.base import Surrogate
 from automl.surrogates.candidate_kernel import CandidateKernel, Tables
 from automl.surrogates.map_fit import fit_by_map
-from automl.surrogates.structure import HyperparameterCodes, edge_counts, shape_counts
+from automl.surrogates.structure import HyperparameterCodes
+from kernels.weisfeiler_lehman import edge_counts, shape_counts
 from tests.contracts.proposer import observe
 from tests.contracts.small_spaces import ChainSpace, ListedSpace, chain
 from tests.contracts.surrogate import SurrogateContract

@@ -1,0 +1,17 @@
+"""What tests of studies share."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import optuna
+import pytest
+
+
+@pytest.fixture
+def quiet_optuna() -> Iterator[None]:
+    """Optuna says nothing of single trials during a test."""
+    verbosity = optuna.logging.get_verbosity()
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    yield
+    optuna.logging.set_verbosity(verbosity)
