@@ -19,6 +19,8 @@ from automl.network import ACTIVATIONS, Average, Decision, Dense, Join, LayerGra
 LossName = Literal["cross_entropy", "mse", "l1"]
 
 _aten = torch.ops.aten
+_MEAN = 1  # torch's code for the reduction
+_NO_INDEX = -100  # of a class to leave out
 
 
 def _crelu_gradient(gradient: Tensor, before: Tensor, _after: Tensor) -> Tensor:
@@ -55,10 +57,11 @@ def loss_and_gradient(name: LossName, outputs: Tensor, targets: Tensor) -> tuple
     n = len(targets)
     if name == "cross_entropy":
         log_probabilities = F.log_softmax(outputs, dim=1)
-        gradient = log_probabilities.exp()
-        index = targets.unsqueeze(1)
-        gradient.scatter_add_(1, index, gradient.new_full((n, 1), -1.0))
-        return -log_probabilities.gather(1, index).mean(), gradient.div_(n)
+        loss, weight = _aten.nll_loss_forward.default(log_probabilities, targets, None, _MEAN, _NO_INDEX)
+        above = _aten.nll_loss_backward.default(
+            torch.ones_like(loss), log_probabilities, targets, None, _MEAN, _NO_INDEX, weight
+        )
+        return loss, _aten._log_softmax_backward_data.default(above, log_probabilities, 1, outputs.dtype)
     residual = outputs[:, 0] - targets
     if name == "mse":
         return residual.square().mean(), residual.mul(2.0 / n).unsqueeze(1)

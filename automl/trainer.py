@@ -21,6 +21,7 @@ from torch import Tensor, nn
 
 from automl.costs import n_parameters
 from automl.dense_gradients import DenseGradients, LossName, loss_and_gradient
+from automl.flat_weights import FlatWeights, optimizer_step
 from automl.network import LayerGraph, build_network, limited_threads, predict_outputs
 from automl.observations import Candidate, Evaluation
 from automl.parameters import Value
@@ -32,8 +33,6 @@ Report = Callable[[int, float], bool]
 Schedule = Literal["cosine", "constant"]
 
 _MIN_BATCH_SIZE = 8
-_ALIGNMENT = 16  # floats: the 64 bytes that torch aligns tensors to, on which the rounding of matrix products depends
-_MOMENTUM = 0.9
 _DEFAULTS: Mapping[str, Value] = {
     "learning_rate": 1e-3,
     "weight_decay": 1e-4,
@@ -212,7 +211,7 @@ class _Run:
         self.loss_gradients = _loss_gradients(self.module, self.weights, _loss(task))
         self.learning_rate = float(hyperparameters["learning_rate"])
         self.weight_decay = float(hyperparameters["weight_decay"])
-        self.optimizer = _optimizer(self.weights, str(hyperparameters["optimizer"]))
+        self.step = optimizer_step(self.weights, str(hyperparameters["optimizer"]))
         self.batch_size = _batch_size(int(hyperparameters["batch_size"]), len(self.targets), settings)
         self.generator = torch.Generator().manual_seed(seed)
         self.curve: list[float] = []
@@ -251,12 +250,9 @@ class _Run:
         for step in range(n_batches):
             rate = self._learning_rate((epoch - 1 + step / n_batches) / self.settings.max_epochs)
             total += self.loss_gradients(inputs[step], targets[step])
-            if self.settings.gradient_clip is not None:
-                self.weights.clip_gradients(self.settings.gradient_clip)
             if self.weight_decay:
                 self.weights.decay(rate * self.weight_decay)
-            self.optimizer.param_groups[0]["lr"] = rate
-            self.optimizer.step()
+            self.step(rate, self.weights.excess(self.settings.gradient_clip))
         return float(total) / n_batches
 
     def _learning_rate(self, progress: float) -> float:
@@ -291,48 +287,6 @@ class _Run:
         )
         state = {name: tensor.detach().cpu().clone() for name, tensor in self.module.state_dict().items()}
         return TrainingResult(evaluation, state)
-
-
-class FlatWeights:
-    """A module's parameters as views of one flat buffer, matrices first, and their gradients alike.
-
-    One optimiser step, one norm or one copy is then a single operation, however many layers there are.
-    """
-
-    def __init__(self, module: nn.Module) -> None:
-        trained = [parameter for parameter in module.parameters() if parameter.requires_grad]
-        # Biases and normalisation are not decayed: shrinking them has no regularising effect (He et al. 2019, 3.1).
-        matrices = [parameter for parameter in trained if parameter.dim() > 1]
-        self._parameters = [*matrices, *(parameter for parameter in trained if parameter.dim() <= 1)]
-        sizes = [-(-parameter.numel() // _ALIGNMENT) * _ALIGNMENT for parameter in self._parameters]
-        device = trained[0].device
-        self.flat = nn.Parameter(torch.zeros(sum(sizes), device=device))
-        self.gradient = torch.zeros_like(self.flat)
-        self.flat.grad = self.gradient
-        self._matrices = self.flat.data[: sum(sizes[: len(matrices)])]
-        with torch.no_grad():
-            start = 0
-            for parameter, size in zip(self._parameters, sizes, strict=True):
-                stop = start + parameter.numel()
-                self.flat[start:stop] = parameter.flatten()
-                parameter.data = self.flat.data[start:stop].view_as(parameter)
-                parameter.grad = self.gradient[start:stop].view_as(parameter)
-                start += size
-
-    def clip_gradients(self, norm: float) -> None:
-        """Scales the gradient down to that Euclidean norm where its own is larger, without waiting for the device."""
-        length = torch.linalg.vector_norm(self.gradient)
-        self.gradient.mul_((norm / (length + 1e-12)).clamp_(max=1.0))
-
-    def decay(self, share: float) -> None:
-        """Shrinks the matrices by a share of themselves: decoupled weight decay (Loshchilov and Hutter 2019)."""
-        self._matrices.mul_(1.0 - share)
-
-    def release(self) -> None:
-        """Gives every parameter memory of its own again."""
-        for parameter in self._parameters:
-            parameter.data = parameter.data.clone()
-            parameter.grad = None
 
 
 def _device(name: str) -> torch.device:
@@ -372,17 +326,6 @@ def _batch_size(wanted: int, n_rows: int, settings: TrainerSettings) -> int:
     if wanted < 1:
         raise ValueError(f"got batch_size={wanted}, expected 1 or more; raise it.")
     return min(wanted, max(_MIN_BATCH_SIZE, n_rows // settings.min_batches))
-
-
-def _optimizer(weights: FlatWeights, name: str) -> torch.optim.Optimizer:
-    """The optimiser of that name; weight decay is apart from it, and the learning rate set at every step."""
-    if name == "adamw":
-        return torch.optim.AdamW([weights.flat], weight_decay=0.0, fused=True)
-    if name == "sgd":
-        return torch.optim.SGD([weights.flat], momentum=_MOMENTUM, nesterov=True, fused=True)
-    if name == "rmsprop":
-        return torch.optim.RMSprop([weights.flat], foreach=True)
-    raise ValueError(f"got optimizer={name!r}, expected 'adamw', 'sgd' or 'rmsprop'; choose one of these.")
 
 
 def _is_out_of_memory(error: Exception) -> bool:

@@ -16,7 +16,7 @@ from automl.network import build_network, predict_outputs
 from automl.observations import Candidate
 from automl.parameters import Value
 from automl.task import Task, load_task
-from automl.trainer import FlatWeights, TrainerSettings, evaluate_candidate, train
+from automl.trainer import TrainerSettings, evaluate_candidate, train
 from kernels.architecture import Architecture
 
 MLP = Architecture(
@@ -159,30 +159,6 @@ def test_a_last_batch_of_one_row_does_not_break_batch_normalisation() -> None:
     assert len(task.train) % 8 == 1
     evaluation = evaluate_candidate(Candidate(CNN, VALUES | {"batch_size": 8}), task, settings=SHORT).evaluation
     assert evaluation.status == "complete"
-
-
-def test_flat_weights_take_the_same_step_as_torch_does_layer_by_layer() -> None:
-    flat, plain = (build_network(MLP, n_inputs=5, n_outputs=3, seed=1) for _ in "ab")
-    x, y = torch.randn(16, 5), torch.randint(3, (16,))
-    weights = FlatWeights(flat)
-    groups = [
-        {"params": [p for p in plain.parameters() if p.dim() > 1], "weight_decay": 0.1},
-        {"params": [p for p in plain.parameters() if p.dim() <= 1], "weight_decay": 0.0},
-    ]
-    ours = torch.optim.AdamW([weights.flat], lr=0.01, weight_decay=0.0)
-    theirs = torch.optim.AdamW(groups, lr=0.01)
-    for _ in range(5):
-        weights.gradient.zero_()
-        nn.functional.cross_entropy(flat(x) * 30, y).backward()
-        weights.clip_gradients(0.5)
-        weights.decay(0.01 * 0.1)
-        ours.step()
-        theirs.zero_grad()
-        nn.functional.cross_entropy(plain(x) * 30, y).backward()
-        nn.utils.clip_grad_norm_(plain.parameters(), 0.5)
-        theirs.step()
-    for one, other in zip(flat.parameters(), plain.parameters(), strict=True):
-        torch.testing.assert_close(one, other)
 
 
 def test_settings_go_through_json_and_refuse_nonsense() -> None:

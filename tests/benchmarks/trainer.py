@@ -3,7 +3,8 @@
 The plain loop is the one of the tutorials: a shuffling DataLoader over a TensorDataset, torch.optim.Adam as it comes,
 validation in one batch after every epoch. Both train the same networks from the same weights, with the same batch
 size, learning rate and epochs, on one thread, and take turns so that other load meets both alike. Ratios are given by
-the clock and by the CPU time of the process, which a loaded machine distorts less.
+the clock and by the CPU time of the process, which a loaded machine distorts less. Three networks are given, of small,
+middle and large size, and the last line is of networks drawn from `MLPSpace()`, which is what studies train.
 """
 
 from __future__ import annotations
@@ -11,9 +12,10 @@ from __future__ import annotations
 import argparse
 import statistics
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import nn
@@ -21,6 +23,7 @@ from torch.utils.data import DataLoader, TensorDataset
 
 from automl.network import build_network, limited_threads
 from automl.parameters import Value
+from automl.spaces.mlp import MLPSpace
 from automl.task import Task, load_task
 from automl.trainer import TrainerSettings, train
 from kernels.architecture import Architecture
@@ -109,24 +112,38 @@ def _row(name: str, pairs: Sequence[tuple[Outcome, Outcome]], steps: int) -> str
     )
 
 
+def _drawn(n: int) -> list[Architecture]:
+    """Architectures of `n` random candidates of the default space."""
+    generator = np.random.default_rng(0)
+    drawn = (MLPSpace().sample(generator).architecture for _ in range(n))
+    return [architecture for architecture in drawn if architecture is not None]
+
+
+def _compare(name: str, networks: Iterable[tuple[int, Architecture]], task: Task, epochs: int) -> None:
+    """Trains every (seed, architecture) both ways and prints the line of their medians."""
+    pairs = []
+    for seed, architecture in networks:
+        a, b = (
+            build_network(architecture, n_inputs=task.n_features, n_outputs=task.n_outputs, seed=seed) for _ in "ab"
+        )
+        pairs.append((timed(plain, a, task, epochs, seed), timed(ours, b, task, epochs, seed)))
+    print(_row(name, pairs, epochs * -(-len(task.train) // BATCH_SIZE)), flush=True)
+
+
 def main() -> None:
     """Prints one line a network: medians over the seeds, and the ratio of the times of each pair of runs."""
     parser = argparse.ArgumentParser(description="Steps per second of the trainer against a plain PyTorch loop.")
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--epochs", type=int, default=30)
+    parser.add_argument("--drawn", type=int, default=20)
     arguments = parser.parse_args()
     task, epochs = load_task("digits"), arguments.epochs
     print(f"digits, batch size {BATCH_SIZE}, {epochs} epochs, medians over {arguments.seeds} seeds, one thread")
     heads = ("plain steps/s", "trainer steps/s", "ratio", "CPU ratio", "plain acc.", "trainer acc.")
     print(f"{'network':<16}{heads[0]:>15}{heads[1]:>17}{heads[2]:>8}{heads[3]:>11}{heads[4]:>12}{heads[5]:>14}")
     for name, architecture in NETWORKS.items():
-        pairs = []
-        for seed in range(arguments.seeds):
-            a, b = (
-                build_network(architecture, n_inputs=task.n_features, n_outputs=task.n_outputs, seed=seed) for _ in "ab"
-            )
-            pairs.append((timed(plain, a, task, epochs, seed), timed(ours, b, task, epochs, seed)))
-        print(_row(name, pairs, epochs * -(-len(task.train) // BATCH_SIZE)))
+        _compare(name, ((seed, architecture) for seed in range(arguments.seeds)), task, epochs)
+    _compare(f"{arguments.drawn} of MLPSpace", enumerate(_drawn(arguments.drawn)), task, epochs)
 
 
 if __name__ == "__main__":
