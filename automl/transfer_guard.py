@@ -4,6 +4,10 @@ A model that knows past tasks and one that does not are compared by the log pred
 values given all the others. The summed difference is the logarithm of the odds that the first should propose. Single
 sources are put to the same test: those whose opinion runs against the values are left out where the others then
 foretell them clearly better (the greedy selection of sources by cross-validation of Ax is a precedent).
+
+What past tasks think best tells little of how far to trust them if nothing else is tried: where all values are bad ones
+there is no order to foretell. So sources that hardly foretell one another share the first trials with the plain
+proposer, and a third model, of past tasks that prefer the opposite, is held against them from the third value on.
 """
 
 from __future__ import annotations
@@ -20,6 +24,9 @@ Floats = NDArray[np.float64]
 CHECKPOINTS = (5, 10, 20)
 """Numbers of values at which sources are put to the test."""
 
+MIRRORED_FROM = 3
+"""Number of values from which on past tasks are held against their mirror image."""
+
 CLEARLY = 1.0
 """Nats of summed log predictive density by which a model must be better without a source to drop it."""
 
@@ -29,6 +36,7 @@ _LARGEST_LOG_ODDS = 30.0
 _LARGEST_FORESIGHT = 0.95
 _PRIOR_VALUES = 10
 _FADING_FROM = 20
+_LEADING = 0.7  # Correlation from which on sources explain half of one another's variance.
 
 
 def prior_log_odds(foresight: float, n: int) -> float:
@@ -50,6 +58,48 @@ def prior_log_odds(foresight: float, n: int) -> float:
         return 0.0
     r = min(max(foresight, 0.0), _LARGEST_FORESIGHT)
     return -0.5 * math.log(1.0 - r**2) * _PRIOR_VALUES * min(1.0, _FADING_FROM / max(n, 1))
+
+
+def leads(foresight: float) -> bool:
+    """Whether sources that foretell one another with that correlation have the first trials to themselves.
+
+    Others share them with the plain proposer, every second trial: two or three of each tell whether what past tasks
+    think best is any better than chance. NaN, of a single source, is a trust that nobody has measured.
+
+    Examples:
+        >>> leads(0.9), leads(0.4), leads(float("nan"))
+        (True, False, False)
+    """
+    return foresight >= _LEADING
+
+
+def largest_weight(foresight: float, n: int) -> float:
+    """The most that past tasks are to be believed at `n` values, whatever these say.
+
+    A correlation r leaves `1 - r^2` of a task's variance that other tasks cannot explain; the more values there are,
+    the better the plain proposer knows that part.
+
+    Examples:
+        >>> largest_weight(0.4, 20), round(largest_weight(0.4, 50), 2), round(largest_weight(0.9, 50), 2)
+        (1.0, 0.5, 0.89)
+    """
+    r = 0.0 if math.isnan(foresight) else min(max(foresight, 0.0), 1.0)
+    return 1.0 - (1.0 - r**2) * max(0.0, 1.0 - _FADING_FROM / max(n, 1))
+
+
+def mirror_is_likelier(as_they_are: float, mirrored: float, log_odds: float) -> bool:
+    """Whether the values speak for past tasks that prefer the opposite, clearly and against the odds.
+
+    Args:
+        as_they_are: Log marginal likelihood of the values under the model that knows past tasks.
+        mirrored: The same where what these foresee has the other sign.
+        log_odds: For past tasks, before the values.
+
+    Examples:
+        >>> mirror_is_likelier(-9.0, -6.0, 0.9), mirror_is_likelier(-9.0, -6.0, 8.3)
+        (True, False)
+    """
+    return mirrored - as_they_are > CLEARLY + log_odds
 
 
 def transfer_weight(with_sources: Floats, without: Floats, log_odds: float = 0.0) -> float:

@@ -3,13 +3,14 @@
 Before the first value the candidate that past tasks think best is proposed; then the one of most expected improvement
 under `automl.surrogates.transfer_gp`, among all candidates of a listed space, else among random ones, edits of the best
 known and the sources' own best. From the fifth value on the guard (`automl.transfer_guard`) draws who proposes: that
-model, or the plain proposer that knows no other task. Past a few times the sources' own budgets it is the plain one.
+model, or the plain proposer that knows no other task. Sources that hardly foretell one another share the first trials
+with the plain proposer. Past a few times the sources' own budgets it is the plain one.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, Literal
 
@@ -33,14 +34,20 @@ from automl.transfer_features import SourceTask, thinned_rows
 from automl.transfer_guard import (
     CHECKPOINTS,
     CLEARLY,
+    MIRRORED_FROM,
     clearly_against,
     contradicting,
+    largest_weight,
+    leads,
+    mirror_is_likelier,
     prior_log_odds,
     reached,
     transfer_weight,
 )
 
 Floats = NDArray[np.float64]
+_Test = tuple[tuple[str, ...], tuple[str, ...], bytes]
+"""Names of sources, and the candidates and values that they are put to the test with."""
 
 
 @dataclass(frozen=True)
@@ -118,6 +125,7 @@ class TransferProposer:
     sources: Sequence[SourceTask] | Mapping[str, Observations]
     base: Proposer | None = None
     settings: TransferSettings = field(default_factory=TransferSettings)
+    _tests: dict[_Test, tuple[Knowledge, tuple[str, ...]]] = field(default_factory=dict, repr=False)
     _lessened: dict[tuple[str, ...], Knowledge] = field(default_factory=dict, repr=False)
     _listed: dict[tuple[str, ...], Inputs] = field(default_factory=dict, repr=False)
 
@@ -175,51 +183,83 @@ class TransferProposer:
         budget = self.settings.budgets * float(np.median([source.n_evaluations for source in sources]))
         if len(observations) > budget:
             return Decision("base", 0.0, "the sources' budgets are behind")
-        knowledge, dropped = self._kept(observations)
+        everything, guard = self._all_known, self.settings.guard
         if not len(observations):
-            return self._first_word(knowledge)
+            return self._first_word(everything, observations)
+        if guard and self._reads_backwards(everything, observations):
+            return Decision("base", 0.0, "the sources run against the trials", everything)
+        knowledge, dropped = self._kept(observations)
         fitted = self._fit(knowledge, observations)
-        if len(observations) < CHECKPOINTS[0] or not self.settings.guard:
-            return self._first_word(knowledge, fitted)
-        inputs, values = self._observed(knowledge, observations)
-        if contradicting(inputs.mean[:, None], values, clearly_against(knowledge.prior.foresight)):
-            return Decision("base", 0.0, "the sources run against the trials", knowledge, dropped)
-        plain = fit_transfer_gp(inputs.plain(), values, knowledge.features.groups, self.settings.prior.gp)
-        prior = prior_log_odds(knowledge.prior.foresight, len(observations))
-        weight = transfer_weight(fitted.leave_one_out_log_density, plain.leave_one_out_log_density, prior)
-        if weight <= 1.0 - self.settings.trusted_base:
-            return Decision("base", weight, "the sources do not foretell the trials", knowledge, dropped)
-        if weight < self.settings.trusted_base and generator.random() >= weight:
-            return Decision("base", weight, "drawn", knowledge, dropped)
-        return Decision("transfer", weight, "the sources foretell the trials", knowledge, dropped, fitted)
+        if len(observations) < CHECKPOINTS[0] or not guard:
+            return self._first_word(knowledge, observations, fitted)
+        return self._judged(Decision("transfer", 1.0, "", knowledge, dropped, fitted), observations, generator)
 
-    def _first_word(self, knowledge: Knowledge, fitted: TransferGP | None = None) -> Decision:
-        if self.settings.guard and knowledge.prior.foresight < self.settings.least_foresight:
+    def _first_word(
+        self, knowledge: Knowledge, observations: Observations, fitted: TransferGP | None = None
+    ) -> Decision:
+        """The decision where there are too few values to weigh: the sources', or in turns with the plain proposer."""
+        foresight = knowledge.prior.foresight
+        if self.settings.guard and foresight < self.settings.least_foresight:
             return Decision("base", 0.0, "the sources do not foretell one another", knowledge)
+        turn = len(observations) + len(observations.pending)
+        if self.settings.guard and not leads(foresight) and turn % 2:
+            return Decision("base", 0.5, "the sources' opinion is held against chance", knowledge)
         return Decision("transfer", 1.0, "too few trials to judge the sources", knowledge, (), fitted)
+
+    def _judged(self, asked: Decision, observations: Observations, generator: np.random.Generator) -> Decision:
+        """The decision where values can tell how far to believe the sources."""
+        assert asked.knowledge is not None and asked.fitted is not None, "asked with what past tasks know"
+        inputs, values = self._observed(asked.knowledge, observations)
+        foresight, trusted = asked.knowledge.prior.foresight, self.settings.trusted_base
+        if contradicting(inputs.mean[:, None], values, clearly_against(foresight)):
+            return replace(asked, model="base", weight=0.0, reason="the sources run against the trials")
+        plain = fit_transfer_gp(inputs.plain(), values, asked.knowledge.features.groups, self.settings.prior.gp)
+        densities = asked.fitted.leave_one_out_log_density, plain.leave_one_out_log_density
+        weight = transfer_weight(*densities, prior_log_odds(foresight, len(observations)))
+        weight = min(weight, largest_weight(foresight, len(observations)))
+        if weight <= 1.0 - trusted:
+            return replace(asked, model="base", weight=weight, reason="the sources do not foretell the trials")
+        if weight < trusted and generator.random() >= weight:
+            return replace(asked, model="base", weight=weight, reason="drawn")
+        return replace(asked, weight=weight, reason="the sources foretell the trials")
+
+    def _reads_backwards(self, knowledge: Knowledge, observations: Observations) -> bool:
+        """Whether past tasks that prefer the opposite would foretell the values clearly better."""
+        if len(observations) < MIRRORED_FROM:
+            return False
+        inputs, values = self._observed(knowledge, observations)
+        if not contradicting(inputs.mean[:, None], values):
+            return False
+        groups, settings = knowledge.features.groups, knowledge.prior.gp
+        mirrored = fit_transfer_gp(inputs.mirrored(), values, groups, settings).log_marginal_likelihood
+        odds = prior_log_odds(knowledge.prior.foresight, len(observations))
+        return mirror_is_likelier(self._fit(knowledge, observations).log_marginal_likelihood, mirrored, odds)
 
     def _kept(self, observations: Observations) -> tuple[Knowledge, tuple[str, ...]]:
         """What is known of the sources that passed every test that the target's trials have been enough for."""
         knowledge = self._all_known
-        dropped: list[str] = []
+        dropped: tuple[str, ...] = ()
         for checkpoint in reached(len(observations)) if self.settings.guard else ():
             first = Observations(observations.candidates[:checkpoint], observations.values[:checkpoint])
-            knowledge, gone = self._tested(knowledge, first)
+            test = (knowledge.names, tuple(first.digests), first.values.tobytes())
+            if test not in self._tests:
+                self._tests[test] = self._tested(knowledge, first)
+            knowledge, gone = self._tests[test]
             dropped += gone
-        return knowledge, tuple(dropped)
+        return knowledge, dropped
 
-    def _tested(self, knowledge: Knowledge, observations: Observations) -> tuple[Knowledge, list[str]]:
+    def _tested(self, knowledge: Knowledge, observations: Observations) -> tuple[Knowledge, tuple[str, ...]]:
         """The knowledge without the sources that contradict the values, where that foretells them clearly better."""
         inputs, values = self._observed(knowledge, observations)
         against = contradicting(knowledge.prior.task_means(inputs.features), values)
         if not against or len(against) == len(knowledge.sources):
-            return knowledge, []
+            return knowledge, ()
         without = self._without(knowledge, against)
         gain = self._fit(without, observations).leave_one_out_log_density.sum()
         gain -= self._fit(knowledge, observations).leave_one_out_log_density.sum()
         if gain <= CLEARLY:
-            return knowledge, []
-        return without, [knowledge.sources[t].name for t in against]
+            return knowledge, ()
+        return without, tuple(knowledge.sources[t].name for t in against)
 
     @cached_property
     def _all_known(self) -> Knowledge:
@@ -293,9 +333,14 @@ class TransferProposer:
 
     def _listed_inputs(self, knowledge: Knowledge) -> Inputs:
         if knowledge.names not in self._listed:
-            assert self._listing is not None, "asked for listed spaces alone"
-            self._listed[knowledge.names] = knowledge.inputs(self._listing.candidates)
+            self._listed[knowledge.names] = knowledge.prior.inputs(self._listed_features)
         return self._listed[knowledge.names]
+
+    @cached_property
+    def _listed_features(self) -> Floats:
+        """Those of all candidates of a listed space, the same whichever sources are believed."""
+        assert self._listing is not None, "asked for listed spaces alone"
+        return self._all_known.features(self._listing.candidates)
 
 
 class _Wanted:

@@ -64,6 +64,10 @@ class Inputs:
         """The same candidates without past tasks."""
         return Inputs(self.features, np.zeros(len(self)), np.empty((len(self), 0)))
 
+    def mirrored(self) -> Inputs:
+        """The same candidates as past tasks would see them if each had preferred the opposite."""
+        return Inputs(self.features, -self.mean, -self.deviations)
+
 
 @dataclass(frozen=True)
 class TransferGPSettings:
@@ -174,6 +178,11 @@ class TransferGP:
     def unit(self) -> float:
         """The spread of the observed values, in which predictions are numbers of ordinary size."""
         return self._scale
+
+    @property
+    def log_marginal_likelihood(self) -> float:
+        """Of the standardised values under the fitted hyperparameters, mu integrated out, up to a constant of n."""
+        return -float(self._conditioned.loss())
 
     def hallucinated(self, inputs: Inputs) -> TransferGP:
         """The model as it would be if these candidates were observed to be worth their means (GP-BUCB)."""
