@@ -65,6 +65,9 @@ class PastStudies:
         space: The target's space, where it is one of ours: plain studies that searched it too are read by it.
         rows_at_most: Evaluations of all sources together that are decoded.
         nearest: With more sources than that, those whose meta-features are nearest to the target's.
+
+    Raises:
+        ValueError: If a source is neither a study nor text.
     """
 
     sources: Sequence[SourceStudy]
@@ -74,6 +77,14 @@ class PastStudies:
     nearest: int = 100
     _read: dict[tuple[int, int, int, int], SourceTask | None] = field(default_factory=dict)
     _told: set[str] = field(default_factory=set)
+
+    def __post_init__(self) -> None:
+        for source in self.sources:
+            if not isinstance(source, SourceStudy):
+                raise ValueError(
+                    f"got {source!r} as a source study, expected a study or a name, a glob of names or 'all'; "
+                    "load the study first, or write its name."
+                )
 
     def tasks(self, target: optuna.Study) -> list[SourceTask]:
         """The sources that can be read, each with its finished, finite trials; repeated candidates included."""
@@ -148,10 +159,14 @@ class PastStudies:
             self.tell(source.name, f"it has {len(directions)} objectives, expected one")
             return None
         key = (id(source.storage), source.study_id, n_finished(source.storage, source.study_id), rows)
+        if not key[2]:
+            self.tell(source.name, "it has no finished trial, or is no longer there")
         if key not in self._read:
             own = _space(_attributes(source))
             trials = finished_trials(source.storage, source.study_id)
             self._read[key] = _source_task(source.name, trials, own or self.space, own is None, rows)
+        if self._read[key] is None:
+            self.tell(source.name, f"none of its {key[2]} finished trials has a finite value and parameters of use")
         return self._read[key]
 
 

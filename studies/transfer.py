@@ -41,7 +41,7 @@ from studies.distributions import to_distributions
 from studies.history import History, is_decided
 from studies.past_studies import PastStudies, SourceStudy
 from studies.samplers import NASBOTSampler
-from studies.storage import open_storage
+from studies.storage import check_exists, open_storage
 
 _logger = logging.getLogger("automl.studies")
 
@@ -71,7 +71,8 @@ class TransferSampler(BaseSampler):
         settings: How sources are used.
 
     Raises:
-        ValueError: If there is no source, or both a space and a search space.
+        ValueError: If there is no source or one is neither a study nor text, both a space and a search space are given,
+            or the storage's URL names no database that can be opened.
 
     Example:
         >>> import optuna
@@ -106,8 +107,10 @@ class TransferSampler(BaseSampler):
         self._space = space
         self._search_space = None if search_space is None else dict(search_space)
         self._settings = settings or TransferSettings()
-        opened = open_storage(storage) if isinstance(storage, str) else storage
-        self._past = PastStudies(tuple(source_studies), opened, space, self._settings.sources.rows_at_most)
+        if isinstance(storage, str):
+            check_exists(storage)
+            storage = open_storage(storage)
+        self._past = PastStudies(tuple(source_studies), storage, space, self._settings.sources.rows_at_most)
         self._sources: list[SourceTask] = []
         self._stage: tuple[str, int, int] | None = None
         self._target: _Target | None = None

@@ -24,7 +24,7 @@ from automl.portfolio import greedy_portfolio
 from automl.proposers.base import Proposal, Proposer
 from automl.proposers.nasbot import NASBOTProposer
 from automl.proposers.pool import check_request
-from automl.proposers.transfer_knowledge import Knowledge, SourceSettings, learn, usable
+from automl.proposers.transfer_knowledge import Knowledge, SourceSettings, comparable, learn, usable
 from automl.proposers.transfer_pool import Listing, PoolSettings, best_observed, sampled_best, sources_best
 from automl.spaces.base import Space
 from automl.surrogates.gaussian_pool import GaussianPool
@@ -272,7 +272,7 @@ class TransferProposer:
         return self._lessened[less]
 
     def _observed(self, knowledge: Knowledge, observations: Observations) -> tuple[Inputs, Floats]:
-        values = observations.values[:, 0]
+        values = comparable(observations.values[:, 0])
         if len(values) <= self.settings.fitted_at_most:
             return knowledge.inputs(observations.candidates), values
         rows = thinned_rows(values, self.settings.fitted_at_most)

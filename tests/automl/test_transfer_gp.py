@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from scipy.stats import multivariate_normal
 
 from automl.surrogates.transfer_gp import Inputs, TransferGP, fit_transfer_gp
 
@@ -43,6 +44,27 @@ def test_false_foresight_is_unlearnt() -> None:
     misled, at = fitted(25, foreseen=-1.0)
     assert error(misled, at) < 0.15
     assert misled.slope < 0.3
+
+
+def test_foresight_that_runs_backwards_is_less_likely_than_its_mirror_image() -> None:
+    backwards = inputs(6, 0, foreseen=-1.0)
+    values = bowl(backwards.features)
+    as_it_is, mirrored = (fit_transfer_gp(seen, values, GROUPS) for seen in (backwards, backwards.mirrored()))
+    assert mirrored.log_marginal_likelihood > as_it_is.log_marginal_likelihood + 3.0
+    np.testing.assert_array_equal(backwards.mirrored().mirrored().deviations, backwards.deviations)
+
+
+def test_the_marginal_likelihood_is_that_of_all_contrasts() -> None:
+    """With mu integrated out only differences between values count: Harville 1974, REML."""
+    model, _ = fitted(7)
+    observed, known = inputs(7, 0), model._known
+    covariance = known.covariance(model._rows, model._rows).numpy()
+    covariance += (float(known.noise) + 1e-7 * covariance.diagonal().mean()) * np.eye(7)
+    residual = model._targets.numpy() - float(known.slope) * observed.mean
+    contrasts = np.linalg.svd(np.ones((1, 7)))[2][1:]  # orthonormal, each adding up to zero
+    log_density = multivariate_normal(cov=contrasts @ covariance @ contrasts.T).logpdf(contrasts @ residual)
+    constant = -0.5 * 6 * np.log(2 * np.pi) + 0.5 * np.log(7)  # |1'1| of the seven
+    assert model.log_marginal_likelihood + constant == pytest.approx(log_density, abs=1e-5)
 
 
 def test_other_units_give_the_same_posterior_in_those_units() -> None:

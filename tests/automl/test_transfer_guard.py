@@ -7,7 +7,16 @@ import math
 import numpy as np
 import pytest
 
-from automl.transfer_guard import clearly_against, contradicting, prior_log_odds, reached, transfer_weight
+from automl.transfer_guard import (
+    clearly_against,
+    contradicting,
+    largest_weight,
+    leads,
+    mirror_is_likelier,
+    prior_log_odds,
+    reached,
+    transfer_weight,
+)
 
 
 def test_the_weight_is_the_softmax_of_the_summed_log_densities() -> None:
@@ -61,3 +70,21 @@ def test_constant_values_contradict_nobody() -> None:
 
 def test_checkpoints_are_reached_one_after_the_other() -> None:
     assert [len(reached(n)) for n in (0, 4, 5, 10, 19, 20, 500)] == [0, 0, 1, 2, 2, 3, 3]
+
+
+def test_sources_that_explain_less_than_half_of_one_another_do_not_lead() -> None:
+    assert leads(math.sqrt(0.5))
+    assert not leads(0.65)
+    assert not leads(math.nan)
+
+
+def test_the_less_sources_agree_and_the_more_values_there_are_the_less_they_may_say() -> None:
+    assert largest_weight(0.4, 20) == largest_weight(math.nan, 5) == 1.0
+    assert largest_weight(0.9, 100) > largest_weight(0.4, 100) > largest_weight(0.4, 300) > 0.4**2
+    assert largest_weight(1.0, 10_000) == 1.0
+
+
+def test_the_mirror_image_must_be_likelier_than_the_odds_allow() -> None:
+    assert mirror_is_likelier(-20.0, -15.0, prior_log_odds(0.4, 5))
+    assert not mirror_is_likelier(-20.0, -15.0, prior_log_odds(0.9, 5))
+    assert not mirror_is_likelier(-15.0, -20.0, 0.0)

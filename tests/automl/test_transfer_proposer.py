@@ -7,12 +7,15 @@ from dataclasses import dataclass
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from automl.observations import Candidate, Observations
 from automl.parameters import Float, Int
 from automl.proposers.base import Proposal, Proposer
 from automl.proposers.shared_candidates import Method, SharedCandidatesProposer
 from automl.proposers.transfer import TransferProposer, TransferSettings
+from automl.proposers.transfer_knowledge import comparable
 from automl.proposers.transfer_pool import PoolSettings
 from automl.proposers.uniform import UniformProposer
 from automl.spaces.base import Space
@@ -142,6 +145,61 @@ def test_pending_candidates_of_an_unobserved_task_are_complemented() -> None:
     proposer = TransferProposer(FLAT, past(), UniformProposer(FLAT), BRIEF)
     batch = proposer.propose(Observations(), 4, np.random.default_rng(0))
     assert len({p.candidate.digest for p in batch}) == 4
+
+
+def unlike(sign: float) -> list[SourceTask]:
+    """Tasks of which each is half the bowl, turned or not, and half something of its own."""
+    generator = np.random.default_rng(2)
+    tasks = []
+    for t in range(4):
+        candidates = tuple(FLAT.sample(generator) for _ in range(40))
+        losses = np.array([bowl(c) for c in candidates])
+        own = losses.std() * generator.standard_normal(len(losses))
+        tasks.append(SourceTask(f"unlike-{t}", candidates, sign * losses + own))
+    return tasks
+
+
+def test_sources_that_hardly_agree_share_the_first_trials_with_the_base() -> None:
+    _, proposals = search(TransferProposer(FLAT, unlike(1.0), UniformProposer(FLAT), BRIEF), 4)
+    models = [proposal.notes["transfer"]["model"] for proposal in proposals]
+    assert models == ["transfer", "base", "transfer", "base"]
+    assert proposals[1].notes["transfer"]["reason"] == "the sources' opinion is held against chance"
+
+
+def test_flipped_sources_that_hardly_agree_are_found_out_within_five_trials() -> None:
+    _, proposals = search(TransferProposer(FLAT, unlike(-1.0), UniformProposer(FLAT), BRIEF), 8)
+    said = [proposal.notes["transfer"] for proposal in proposals]
+    assert [notes["model"] for notes in said[5:]] == ["base"] * 3
+    assert {notes["reason"] for notes in said[5:]} == {"the sources run against the trials"}
+
+
+def test_workers_that_ask_at_once_share_the_first_trials_too() -> None:
+    proposer = TransferProposer(FLAT, unlike(1.0), UniformProposer(FLAT), BRIEF)
+    pending = Observations(pending=(FLAT.sample(np.random.default_rng(0)),))
+    assert proposer.decide(Observations(), np.random.default_rng(0)).model == "transfer"
+    assert proposer.decide(pending, np.random.default_rng(0)).model == "base"
+
+
+def test_a_source_that_cannot_tell_candidates_apart_is_refused() -> None:
+    candidates = tuple(FLAT.sample(np.random.default_rng(i)) for i in range(6))
+    proposer = TransferProposer(FLAT, [SourceTask("flat", candidates, np.ones(6))], UniformProposer(FLAT), BRIEF)
+    assert proposer.refused == {"flat": "all its 6 evaluations are worth the same"}
+
+
+@given(st.lists(st.floats(-1e308, 1e308), min_size=1, max_size=12))
+@settings(max_examples=30, deadline=None)
+def test_comparable_losses_are_small_numbers_in_the_same_order(losses: list[float]) -> None:
+    found = comparable(np.array(losses))
+    assert found.min() == 0.0
+    assert found.max() <= 10.0
+    order = np.argsort(losses, kind="stable")
+    assert (np.diff(found[order]) >= 0.0).all()
+
+
+def test_an_exploded_training_is_merely_a_bad_one() -> None:
+    found = comparable(np.array([0.1, 0.2, 0.3, 0.5, 1e30]))
+    np.testing.assert_allclose(found, [0.0, 0.25, 0.5, 1.0, 10.0])
+    np.testing.assert_array_equal(comparable(np.array([3.0, 3.0])), [0.0, 0.0])
 
 
 @dataclass(frozen=True)

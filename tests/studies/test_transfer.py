@@ -154,6 +154,42 @@ def test_a_source_of_several_objectives_is_told_once_and_left_out(caplog: pytest
     ]
 
 
+@pytest.mark.parametrize(
+    ("objective", "n", "reason"),
+    [
+        (bowl, 0, "it has no finished trial, or is no longer there"),
+        (lambda trial: float("inf") * bowl(trial), 5, "none of its 5 finished trials has a finite value"),
+        (lambda trial: 0.0 * bowl(trial), 5, "all its 5 evaluations are worth the same"),
+    ],
+)
+def test_a_source_without_anything_to_learn_from_is_told_once(
+    objective: Objective, n: int, reason: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    storage = InMemoryStorage()
+    past(storage, "void", objective=objective, n=n)
+    with caplog.at_level(logging.WARNING, logger="automl.studies"):
+        study = search(["void"], storage, n=6)
+    assert models(study) == ["none"] * 6
+    assert len(caplog.records) == 1
+    assert f"nothing is learnt from study 'void': {reason}" in caplog.records[0].getMessage()
+
+
+def test_a_single_source_takes_turns_with_the_base_until_it_can_be_judged() -> None:
+    storage = InMemoryStorage()
+    study = search([past(storage, "only")], storage, n=4)
+    assert models(study) == ["transfer", "base", "transfer", "base"]
+
+
+@pytest.mark.parametrize("size", [1e300, 1e-300])
+def test_values_of_any_size_are_learnt_from(size: float, caplog: pytest.LogCaptureFixture) -> None:
+    storage = InMemoryStorage()
+    sources = [past(storage, "first"), past(storage, "second", seed=1)]
+    with caplog.at_level(logging.WARNING, logger="automl.studies"):
+        study = search(sources, storage, n=6, objective=lambda trial: size * bowl(trial))
+    assert not caplog.records
+    assert "none" not in models(study)
+
+
 def test_a_source_that_vanishes_between_trials_is_no_obstacle(caplog: pytest.LogCaptureFixture) -> None:
     storage = InMemoryStorage()
     sources = [past(storage, "kept", n=8), past(storage, "gone", seed=1, n=8)]
@@ -262,6 +298,18 @@ def test_studies_of_networks_inform_one_another_through_a_database(tmp_path: Pat
     study.optimize(loss, n_trials=7)
     assert models(study)[:5] == ["transfer"] * 5
     assert all(trial.params == trial.system_attrs[PROPOSAL]["params"] for trial in study.trials[:5])
+
+
+def test_what_is_no_study_is_refused_before_the_first_trial() -> None:
+    with pytest.raises(ValueError, match="got None as a source study"):
+        TransferSampler([None])  # type: ignore[list-item]  # the mistake that is tested
+
+
+def test_a_database_of_past_studies_that_is_not_there_is_not_made(tmp_path: Path) -> None:
+    missing = tmp_path / "missing.db"
+    with pytest.raises(ValueError, match="does not exist"):
+        TransferSampler(["past"], storage=f"sqlite:///{missing}")
+    assert not missing.exists()
 
 
 def test_no_source_at_all_is_refused() -> None:
