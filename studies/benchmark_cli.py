@@ -38,8 +38,9 @@ def benchmark(
     sampler: Annotated[
         list[str] | None,
         typer.Option(
-            help="nasbot, nasbot-otmann (the paper's kernel alone), nao, combined, evolution, local-search, uniform, "
-            "random, tpe, gp, nsgaii, cmaes; with --transfer also "
+            help="nasbot, nasbot-otmann (the paper's kernel alone), nao, nao-mutation (no latent steps), nao-single "
+            "(one predictor), nao-supervised (no pre-training), nao-pseudo-labels, combined, evolution, local-search, "
+            "uniform, random, tpe, gp, nsgaii, cmaes; with --transfer also "
             "transfer, wscmaes, and NAME+enq for any; repeatable."
         ),
     ] = None,

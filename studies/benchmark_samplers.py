@@ -167,6 +167,18 @@ def _otmann_alone(space: Space) -> Proposer:
     return NASBOTProposer(space, gp=ArchitectureGPSettings(sorts=()), pool=PoolSettings(listed_at_most=0))
 
 
+def _nao(*, latent: bool = True, **settings: int) -> MakeProposer:
+    """Makes NAO with or without latent steps and with some settings of its network: its ablations."""
+
+    def make(space: Space) -> Proposer:
+        from automl.proposers.nao import LatentSearch, NAOProposer
+        from automl.surrogates.nao import NAOSettings
+
+        return NAOProposer(space, search=LatentSearch(latent=latent), settings=NAOSettings(**settings))
+
+    return make
+
+
 def _proposer(module: str, name: str) -> MakeProposer:
     """Makes the proposer of that name with its default settings; its module is imported when it is wanted."""
     return lambda *args: cast(Proposer, getattr(import_module(f"automl.proposers.{module}"), name)(*args))
@@ -176,6 +188,10 @@ _PROPOSERS: Final[Mapping[str, MakeProposer]] = {
     "nasbot": _proposer("nasbot", "NASBOTProposer"),
     "nasbot-otmann": _otmann_alone,
     "nao": _proposer("nao", "NAOProposer"),
+    "nao-mutation": _nao(latent=False),
+    "nao-single": _nao(n_heads=1),
+    "nao-supervised": _nao(pretraining_steps=0),
+    "nao-pseudo-labels": _nao(pseudo_labels=1000),
     "combined": _proposer("combined", "CombinedProposer"),
     "evolution": _evolution,
     "local-search": _proposer("local_search", "LocalSearchProposer"),
@@ -250,13 +266,26 @@ def make_searcher(name: str, space: Space, seed: int, sources: Sources | None = 
     return _searcher(name, space, seed, sources or {})
 
 
+def make_proposer(name: str, space: Space) -> Proposer:
+    """The proposer of one of our samplers.
+
+    Raises:
+        InputError: If we have none of that name.
+    """
+    if name not in _PROPOSERS:
+        raise InputError(
+            f"got the sampler {name!r}, expected one of {', '.join(_PROPOSERS)}; {did_you_mean(name, _PROPOSERS)}"
+        )
+    return _PROPOSERS[name](space)
+
+
 def _searcher(name: str, space: Space, seed: int, sources: Sources) -> ProposerSearcher | OptunaSearcher:
     if name == _WARM_CMAES:
         return OptunaSearcher(_warm_cmaes(space, seed, sources), space)
     if name in _OPTUNA:
         return OptunaSearcher(_OPTUNA[name](seed), space)
     if name in _PROPOSERS:
-        return ProposerSearcher(_PROPOSERS[name](space), seed)
+        return ProposerSearcher(make_proposer(name, space), seed)
     make = _WITH_SOURCES[name] if name in _WITH_SOURCES else _imported(name)
     return ProposerSearcher(make(space, sources) if sources else make(space), seed)
 

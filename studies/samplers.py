@@ -33,8 +33,10 @@ from studies.history import History, is_decided
 
 if TYPE_CHECKING:
     from automl.acquisition import Acquisition
+    from automl.proposers.nao import LatentSearch
     from automl.proposers.nasbot import PoolSettings
     from automl.surrogates.architecture_gp import ArchitectureGPSettings
+    from automl.surrogates.nao import NAOSettings
 
 # Two workers may propose the same candidate in the same moment: the later trial proposes again, at most this often.
 _MAX_COLLISIONS = 5
@@ -212,10 +214,13 @@ class NAOSampler(ProposerSampler):
         space: The space to search.
         seed: Seed of all proposals; None draws one.
         n_startup_trials: Number of finished trials before the model is asked; until then proposals are random.
+        acquisition: "log-ei", "ei", "ucb", "thompson" or "ttei".
+        search: How new candidates are looked for: latent steps or mutation alone, how many, how far.
+        settings: The network's shape and training: how many predictors, pre-training, pseudo-labels.
         independent_sampler: Answers for parameters that are not the space's; random by default.
 
     Raises:
-        ValueError: If `n_startup_trials` is below 1.
+        ValueError: If `n_startup_trials` is below 1 or the acquisition function is unknown.
     """
 
     def __init__(
@@ -223,12 +228,23 @@ class NAOSampler(ProposerSampler):
         space: Space,
         *,
         seed: int | None = None,
-        n_startup_trials: int = 20,
+        n_startup_trials: int = 10,
+        acquisition: Acquisition = "log-ei",
+        search: LatentSearch | None = None,
+        settings: NAOSettings | None = None,
         independent_sampler: BaseSampler | None = None,
     ) -> None:
-        from automl.proposers.nao import NAOProposer  # brings torch, which few callers of this module need
+        # Deferred: these bring torch, which few callers of this module need.
+        from automl.proposers.nao import LatentSearch, NAOProposer
+        from automl.surrogates.nao import NAOSettings
 
-        self.nao = NAOProposer(space, n_startup=n_startup_trials)
+        self.nao = NAOProposer(
+            space,
+            n_startup=n_startup_trials,
+            acquisition=acquisition,
+            search=search or LatentSearch(),
+            settings=settings or NAOSettings(),
+        )
         super().__init__(
             self.nao, seed=seed, n_startup_trials=n_startup_trials, independent_sampler=independent_sampler
         )

@@ -89,7 +89,7 @@ class CombinedProposer:
     def _pool(self, observations: Observations, generator: np.random.Generator) -> list[Proposal]:
         """New candidates with notes on who brought them."""
         seen = set(observations.digests)
-        found = self._nao.candidates(observations, seen, generator).listed()
+        found = self._nao.candidates(observations).listed()
         brought = [(f.candidate, {"from": "nao", "origin": f.origin, "seed": f.seed.digest}) for f in found]
         for proposal in self._nasbot.propose(observations, self.n_from_nasbot, generator):
             brought.append((proposal.candidate, {"from": "nasbot", **proposal.notes}))

@@ -7,7 +7,8 @@ then chooses from the pool by an acquisition function.
 
 The model is a function of the first k observations, k growing on a fixed schedule: it starts from the parameters that
 were fitted to the first n_startup 2^i of them, and these from the ones before. So any instance can replay any proposal
-at the cost of a logarithmic number of fits.
+at the cost of a logarithmic number of fits. The pool, too, is a function of the observations: it is searched for anew
+where the model was fitted anew or a better value was seen, and proposals are drawn from it in between.
 """
 
 from __future__ import annotations
@@ -31,7 +32,8 @@ from automl.spaces.base import Space
 from automl.surrogates.gaussian_pool import GaussianPool
 from automl.surrogates.nao import NAOModel, NAOSettings, pretrain
 
-_MODELS_KEPT = 16
+_MODELS_KEPT = 64
+_GROWTH = 10  # observations grow by a tenth between fits once that is more than `refit_every`
 _NOISE = 0.1  # variance of a value's normal score around the ensemble's mean, for candidates that are still evaluated
 
 
@@ -43,15 +45,15 @@ class LatentSearch:
         n_seeds: Observed candidates to step from: half of them the best by value, half by prediction.
         step_sizes: Lengths of the latent steps, growing.
         n_rounds: Rounds of steps; each but the first begins at the best of what the one before found.
-        n_wanted: New candidates below which mutants are added.
+        n_wanted: New candidates of a round below which mutants are added.
         beam_width: Decodings of each latent point; 1 is greedy decoding.
         latent: Whether latent steps are made; without, mutants alone are compared (an ablation).
     """
 
     n_seeds: int = 20
     step_sizes: tuple[float, ...] = (0.5, 1.0, 2.0, 4.0)
-    n_rounds: int = 2
-    n_wanted: int = 20
+    n_rounds: int = 3
+    n_wanted: int = 40
     beam_width: int = 1
     latent: bool = True
 
@@ -179,7 +181,8 @@ class NAOProposer:
     Args:
         space: The space to search.
         n_startup: Number of known values before the model is asked; until then proposals are random.
-        refit_every: Number of further values after which the model is fitted again.
+        refit_every: Number of further values after which the model is fitted again, or a tenth of those it was fitted
+            to where that is more.
         acquisition: "log-ei", "ei", "ucb", "thompson" or "ttei", of the ensemble's mean and covariance.
         search: How new candidates are looked for.
         settings: The model's.
@@ -190,7 +193,7 @@ class NAOProposer:
 
     space: Space
     n_startup: int = 10
-    refit_every: int = 10
+    refit_every: int = 5
     acquisition: Acquisition = "log-ei"
     search: LatentSearch = field(default_factory=LatentSearch)
     settings: NAOSettings = field(default_factory=NAOSettings)
@@ -221,19 +224,27 @@ class NAOProposer:
 
     def model(self, observations: Observations) -> NAOModel:
         """The model that proposals are made with at these observations; at least one value must be known."""
-        n = len(observations)
-        return self._fitted(observations, max(n - (n - self.n_startup) % self.refit_every, 1) if n else 0)
+        return self._fitted(observations, self._fitted_size(len(observations)))
+
+    def _fitted_size(self, n: int) -> int:
+        """How many of `n` observations the model is fitted to."""
+        size = min(self.n_startup, n)
+        while n >= (later := size + max(self.refit_every, size // _GROWTH)):
+            size = later
+        return size
 
     def _fitted(self, observations: Observations, k: int) -> NAOModel:
         """The model of the first k observations, fitted on from the model of some n_startup 2^i < k of them."""
         key = _digest(observations, k)
-        if key not in self._models:
+        model = self._models.get(key)
+        if model is None:
             base = self._base_size(k)
             start = self._fitted(observations, base) if base else pretrain(self.space, self.settings)
+            model = start.refine(observations.candidates[:k], observations.values[:k, 0])
             if len(self._models) >= _MODELS_KEPT:
                 self._models.clear()
-            self._models[key] = start.refine(observations.candidates[:k], observations.values[:k, 0])
-        return self._models[key]
+            self._models[key] = model
+        return model
 
     def _base_size(self, k: int) -> int:
         """The largest n_startup 2^i below k; 0 if there is none."""
@@ -246,25 +257,34 @@ class NAOProposer:
     def _models(self) -> dict[str, NAOModel]:
         return {}
 
-    def candidates(
-        self, observations: Observations, seen: AbstractSet[str], generator: np.random.Generator
-    ) -> NewCandidates:
-        """The pool of a proposal: what the present model's latent steps and, if need be, mutations find.
+    def candidates(self, observations: Observations) -> NewCandidates:
+        """The pool that proposals are drawn from: what latent steps and, if need be, mutations found lately.
 
         Args:
-            observations: At least one value.
-            seen: Digests of candidates that are not wanted.
-            generator: Draws the heads that are followed, and mutants.
+            observations: At least one value; those since the pool was searched for may be in it.
         """
-        model = self.model(observations)
-        return search_latent_space(model, self._seeds(model, observations), seen, self.search, generator)
+        size = self._fitted_size(len(observations))
+        known = _first(observations, max(size, int(observations.values[:, 0].argmin()) + 1))
+        digest = _digest(known, len(known))
+        pool = self._pools.get((size, digest))
+        if pool is None:
+            model = self.model(observations)
+            seeds, generator = self._seeds(model, known), np.random.default_rng(int(digest[:16], 16))
+            pool = search_latent_space(model, seeds, known.digests, self.search, generator)
+            self._pools.clear()
+            self._pools[size, digest] = pool
+        return pool
+
+    @cached_property
+    def _pools(self) -> dict[tuple[int, str], NewCandidates]:
+        return {}
 
     def _modelled(
         self, observations: Observations, n: int, seen: AbstractSet[str], generator: np.random.Generator
     ) -> list[Proposal]:
         """Up to n proposals from the pool, fewer where the pool has fewer."""
-        new = self.candidates(observations, seen, generator)
-        pool = new.listed()
+        new = self.candidates(observations)
+        pool = [found for found in new.listed() if found.candidate.digest not in seen]
         if not pool:
             return []
         chosen = self._chosen(self.model(observations), pool, observations, n, generator)
@@ -281,8 +301,12 @@ class NAOProposer:
     def _chosen(
         self, model: NAOModel, pool: Sequence[Found], observations: Observations, n: int, generator: np.random.Generator
     ) -> list[tuple[int, dict[str, Any]]]:
-        """Indices into the pool, and what spoke for each; pending candidates and those chosen count as observed."""
-        everyone = (*(found.candidate for found in pool), *observations.pending)
+        """Indices into the pool, and what spoke for each.
+
+        Candidates that are pending, chosen, or too new for the model count as observed at their means.
+        """
+        late = observations.candidates[self._fitted_size(len(observations)) :]
+        everyone = (*(found.candidate for found in pool), *observations.pending, *late)
         taken = list(range(len(pool), len(everyone)))
         gaussian = _ensemble_pool(model.head_predictions(everyone))
         incumbent = float(model.predict(observations.candidates).mean.min())
@@ -297,6 +321,11 @@ class NAOProposer:
             chosen.append((best, facts | {"score_deviation": float(imagined.variance[best].sqrt())}))
             taken.append(best)
         return chosen
+
+
+def _first(observations: Observations, n: int) -> Observations:
+    """The first n values and their candidates alone."""
+    return Observations(observations.candidates[:n], observations.values[:n])
 
 
 def _ensemble_pool(predictions: np.ndarray[Any, np.dtype[np.float64]]) -> GaussianPool:

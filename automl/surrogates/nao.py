@@ -64,7 +64,7 @@ class NAOSettings:
     prior_scale: float = 1.0
     n_unlabelled: int = 2000
     pretraining_steps: int = 300
-    refinement_steps: int = 40
+    refinement_steps: int = 25
     pseudo_labels: int = 0
     batch_size: int = 128
     learning_rate: float = 1e-2
@@ -412,21 +412,23 @@ class _Descent:
         self._square = [torch.zeros_like(parameter) for parameter in self._parameters]
 
     def __call__(self, loss: Tensor) -> None:
-        gradients = torch.autograd.grad(loss, self._parameters)
-        norm = torch.stack([gradient.norm() for gradient in gradients]).norm()
+        found = torch.autograd.grad(loss, self._parameters, materialize_grads=True)  # a loss may leave the decoder out
+        gradients = list(found)
+        norm = torch.stack(torch._foreach_norm(gradients)).norm()
         scale = min(1.0, _CLIP / (norm.item() + 1e-12))
         self._step += 1
         t, warm = self._step, max(self._n_steps // 10, 1)
         phase = t / warm if t < warm else 0.5 + 0.5 * math.cos(math.pi * (t - warm) / (self._n_steps + 1 - warm))
         correction = math.sqrt(1.0 - 0.999**t) / (1.0 - 0.9**t)
         with torch.no_grad():
-            for parameter, rate, gradient, mean, square in zip(
-                self._parameters, self._rates, gradients, self._mean, self._square, strict=True
-            ):
-                mean.mul_(0.9).add_(gradient, alpha=0.1 * scale)
-                square.mul_(0.999).addcmul_(gradient, gradient, value=0.001 * scale**2)
-                parameter.mul_(1.0 - rate * phase * self._decay)
-                parameter.addcdiv_(mean, square.sqrt().add_(1e-8), value=-rate * phase * correction)
+            torch._foreach_mul_(self._mean, 0.9)
+            torch._foreach_add_(self._mean, gradients, alpha=0.1 * scale)
+            torch._foreach_mul_(self._square, 0.999)
+            torch._foreach_addcmul_(self._square, gradients, gradients, value=0.001 * scale**2)
+            torch._foreach_mul_(self._parameters, [1.0 - rate * phase * self._decay for rate in self._rates])
+            lengths = torch._foreach_add(torch._foreach_sqrt(self._square), 1e-8)
+            moves = [-rate * phase * correction for rate in self._rates]
+            torch._foreach_addcdiv_(self._parameters, self._mean, lengths, moves)
 
 
 def _orders(

@@ -57,13 +57,39 @@ def test_it_prefers_what_its_model_has_learnt_to_be_good() -> None:
     assert np.mean([width(p.candidate) for p in proposals]) < observations.values.mean() - 0.5
 
 
+def first(observations: Observations, n: int) -> Observations:
+    return Observations(observations.candidates[:n], observations.values[:n])
+
+
 def test_the_model_of_later_observations_is_that_of_the_last_fit() -> None:
     observations = observe(ChainSpace(), 12)
-    later = Observations(observations.candidates[:11], observations.values[:11])
     maker = proposer()
-    at_9 = maker.model(Observations(observations.candidates[:9], observations.values[:9]))
-    assert maker.model(later) is at_9
+    at_9 = maker.model(first(observations, 9))
+    assert maker.model(first(observations, 11)) is at_9
     assert maker.model(observe(ChainSpace(), 13)) is not at_9
+
+
+@pytest.mark.parametrize("n, expected", [(3, 3), (5, 5), (8, 5), (9, 9), (44, 41), (45, 45), (64, 63), (73, 69)])
+def test_fits_come_every_so_often_and_later_at_growth_by_a_tenth(n: int, expected: int) -> None:
+    assert proposer()._fitted_size(n) == expected
+
+
+def test_the_pool_is_kept_until_the_next_fit_or_a_better_value() -> None:
+    observations = observe(ChainSpace(), 12)
+    worse = Observations(observations.candidates, np.r_[observations.values[:9, 0], [9.0, 9.0, 9.0]])
+    better = Observations(observations.candidates, np.r_[observations.values[:9, 0], [9.0, -9.0, 9.0]])
+    maker = proposer()
+    at_9 = maker.candidates(first(worse, 9))
+    assert maker.candidates(worse) is at_9
+    assert maker.candidates(better) is not at_9
+
+
+def test_a_fresh_proposer_finds_the_pool_that_was_kept() -> None:
+    observations = observe(ChainSpace(), 12)
+    maker = proposer()
+    maker.candidates(first(observations, 9))
+    kept = [found.candidate for found in maker.candidates(observations).listed()]
+    assert [found.candidate for found in proposer().candidates(observations).listed()] == kept
 
 
 @pytest.mark.parametrize("k, expected", [(5, 0), (6, 5), (9, 5), (11, 10), (20, 10), (21, 20), (60, 40)])

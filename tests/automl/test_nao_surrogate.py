@@ -178,6 +178,14 @@ def test_pseudo_labels_keep_what_was_learnt_from_labels() -> None:
     assert np.corrcoef(model.predict(unseen.candidates).mean, unseen.values[:, 0])[0, 1] > 0.5
 
 
+def test_with_the_whole_trade_off_on_the_error_the_decoder_is_left_as_it_was() -> None:
+    observations = observe(ChainSpace(), 20)
+    start = NAOModel(pretrained().vocabulary, replace(SMALL, trade_off=1.0, weight_decay=0.0), pretrained().network)
+    model = start.refine(observations.candidates, observations.values[:, 0])
+    assert torch.equal(model.network.output.weight, start.network.output.weight)
+    assert not torch.equal(model.network.heads.w1, start.network.heads.w1)
+
+
 def test_the_spread_of_the_heads_is_stretched_to_the_errors_on_what_they_were_not_shown() -> None:
     observations = observe(ChainSpace(), 40, loss=lambda c: float(int(c.digest, 16) % 997))  # nothing to be learnt
     model = pretrained().refine(observations.candidates, observations.values[:, 0])

@@ -1,11 +1,11 @@
-"""What NAO's parts are worth: `python -m tests.benchmarks.nao reconstruction | predictor | search`.
+"""What NAO's parts are worth: `python -m tests.benchmarks.nao reconstruction | predictor | choices`.
 
 - reconstruction: share of held-out random candidates of every space that decode back to themselves after pre-training,
   share of decodings after long latent steps that are valid, and seconds of pre-training.
 - predictor: pairwise accuracy and Kendall's tau on held-out cells of NAS-Bench-201 (CIFAR-10) against the number of
   labelled ones; a labelled value is that of one training, a held-out one the mean of its trainings. The published code
   reports a pairwise accuracy of .78 to .80 with 600.
-- search: regret of NAO and its ablations on NAS-Bench-Graph after 50, 100 and 150 evaluations.
+- choices: regret of the next ten cells of NAS-Bench-Graph that NAO and its ablations propose at the same observations.
 """
 
 from __future__ import annotations
@@ -21,16 +21,12 @@ from numpy.typing import NDArray
 from scipy.stats import kendalltau
 
 from automl.observations import Candidate, Observations
-from automl.proposers.base import Proposer
-from automl.proposers.combined import CombinedProposer
-from automl.proposers.evolution import EvolutionProposer
-from automl.proposers.nao import LatentSearch, NAOProposer
-from automl.proposers.nasbot import NASBOTProposer
 from automl.spaces.base import Space
 from automl.spaces.cell import CellSpace
 from automl.spaces.cnn import CNNSpace
 from automl.spaces.mlp import MLPSpace
 from automl.surrogates.nao import NAOModel, NAOSettings, pretrain
+from studies.benchmark_samplers import make_proposer
 from studies.tables import Table, load_table
 
 SPACES: Mapping[str, Callable[[], Space]] = {
@@ -46,18 +42,9 @@ PREDICTORS: Mapping[str, NAOSettings] = {
     "pseudo-labels": NAOSettings(pseudo_labels=1000),
     "one predictor": NAOSettings(n_heads=1),
 }
-PROPOSERS: Mapping[str, Callable[[Space], Proposer]] = {
-    "evolution": lambda space: EvolutionProposer(space, population=30, sample=10),
-    "nao": NAOProposer,
-    "mutation": lambda space: NAOProposer(space, search=LatentSearch(latent=False, n_wanted=50)),
-    "single": lambda space: NAOProposer(space, settings=NAOSettings(n_heads=1)),
-    "pseudo-labels": lambda space: NAOProposer(space, settings=NAOSettings(pseudo_labels=1000)),
-    "no-pretraining": lambda space: NAOProposer(space, settings=NAOSettings(pretraining_steps=0)),
-    "nasbot": NASBOTProposer,
-    "combined": CombinedProposer,
-}
+PROPOSERS = ("nao", "nao-mutation", "nao-single", "nao-supervised", "nao-pseudo-labels")
 TABLES = ("cora", "citeseer", "photo", "arxiv")
-BUDGETS = (50, 100, 150)
+OBSERVED = (30, 80)
 
 
 def reconstruction(name: str, n: int) -> dict[str, object]:
@@ -111,35 +98,36 @@ def pairwise_accuracy(predicted: NDArray[np.float64], truth: NDArray[np.float64]
     return float((order == guess)[order != 0].mean())
 
 
-def search(name: str, data_set: str, seed: int) -> dict[str, object]:
-    """Regret of the best observed cell after each budget, and the mean CPU seconds of a proposal."""
+def choices(data_set: str, seed: int, k: int, names: Sequence[str]) -> dict[str, object]:
+    """Mean and least regret of the next ten cells that each sampler proposes after `k` evaluations of evolution.
+
+    All samplers are asked at the same observations, so that their differences are not those of whole searches.
+    """
     table = load_table(f"nbgraph/{data_set}")
-    proposer = PROPOSERS[name](table.space)
-    candidates: list[Candidate] = []
-    losses: list[float] = []
-    seconds = 0.0
-    for trial in range(max(BUDGETS)):
-        observations = Observations(tuple(candidates), np.array(losses).reshape(-1, 1))
-        started = time.process_time()
-        proposal = proposer.propose(observations, 1, np.random.default_rng([seed, trial]))[0]
-        seconds += time.process_time() - started
-        candidates.append(proposal.candidate)
-        losses.append(table.loss(table.mean(proposal.candidate)))
-    regrets = [table.regret(min(losses[:n]) * (-1 if table.direction == "maximize" else 1)) for n in BUDGETS]
-    return {
-        "proposer": name,
-        "table": data_set,
-        "seed": seed,
-        "regret": [round(regret, 3) for regret in regrets],
-        "cpu_seconds": round(seconds / max(BUDGETS), 3),
-    }
+    observations = _evolved(table, seed, k)
+    answer: dict[str, object] = {"table": data_set, "seed": seed, "observed": k}
+    for name in names:
+        proposals = make_proposer(name, table.space).propose(observations, 10, np.random.default_rng([seed, k]))
+        regrets = [table.regret(table.mean(proposal.candidate)) for proposal in proposals]
+        answer[name] = [round(float(np.mean(regrets)), 3), round(min(regrets), 3)]
+    return answer
+
+
+def _evolved(table: Table, seed: int, k: int) -> Observations:
+    proposer = make_proposer("evolution", table.space)
+    observations = Observations()
+    for trial in range(k):
+        candidate = proposer.propose(observations, 1, np.random.default_rng([seed, trial]))[0].candidate
+        losses = [*observations.values[:, 0], table.loss(table.mean(candidate))]
+        observations = Observations((*observations.candidates, candidate), np.array(losses))
+    return observations
 
 
 def main() -> None:
     """Prints one JSON object a line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("part", choices=("reconstruction", "predictor", "search"))
-    parser.add_argument("names", nargs="*", help="spaces, predictors or proposers; all by default")
+    parser.add_argument("part", choices=("reconstruction", "predictor", "choices"))
+    parser.add_argument("names", nargs="*", help="spaces, predictors or samplers; all by default")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--tables", nargs="+", default=TABLES)
     parser.add_argument("--held-out", type=int, default=500)
@@ -151,10 +139,10 @@ def main() -> None:
         lines = (predictor(name, (50, 100, 150, 300, 600), arguments.seeds) for name in arguments.names or PREDICTORS)
     else:
         lines = (
-            search(name, table, seed)
+            choices(table, seed, k, arguments.names or PROPOSERS)
             for seed in range(arguments.seeds)
             for table in arguments.tables
-            for name in arguments.names or PROPOSERS
+            for k in OBSERVED
         )
     for line in lines:
         print(json.dumps(line), flush=True)

@@ -10,12 +10,13 @@ import pytest
 from automl.errors import InputError
 from automl.observations import Candidate, Observations
 from automl.proposers.base import Proposal
+from automl.proposers.nao import NAOProposer
 from automl.proposers.uniform import UniformProposer
 from automl.spaces.base import Space
 from studies.benchmark import Plan, TableSource, read_runs, run, run_all, write_runs
 from studies.benchmark_cli import benchmark, report
 from studies.benchmark_plots import curves, write_plot
-from studies.benchmark_samplers import ProposerSearcher, make_searcher
+from studies.benchmark_samplers import ProposerSearcher, make_proposer, make_searcher
 from studies.regret import incumbents
 from studies.samplers import ProposerSampler
 from studies.tables import BenchmarkTask
@@ -50,6 +51,34 @@ def table(source: TableSource) -> BenchmarkTask:
 
 def plan(sampler: str, *, seed: int = 0, n_trials: int = 12, pending: int = 1) -> Plan:
     return Plan(task="log.csv", sampler=sampler, seed=seed, n_trials=n_trials, pending=pending, noisy=False)
+
+
+def test_the_ablations_of_nao_leave_out_what_their_names_say(table: BenchmarkTask) -> None:
+    names = ("nao", "nao-mutation", "nao-single", "nao-supervised", "nao-pseudo-labels")
+    made = {name: make_proposer(name, table.space) for name in names}
+    assert all(isinstance(proposer, NAOProposer) for proposer in made.values())
+    found = {
+        name: (
+            nao.search.latent,
+            nao.settings.n_heads > 1,
+            nao.settings.pretraining_steps > 0,
+            nao.settings.pseudo_labels,
+        )
+        for name, nao in made.items()
+        if isinstance(nao, NAOProposer)
+    }
+    assert found == {
+        "nao": (True, True, True, 0),
+        "nao-mutation": (False, True, True, 0),
+        "nao-single": (True, False, True, 0),
+        "nao-supervised": (True, True, False, 0),
+        "nao-pseudo-labels": (True, True, True, 1000),
+    }
+
+
+def test_a_proposer_that_nobody_has_is_refused(table: BenchmarkTask) -> None:
+    with pytest.raises(InputError, match=r"got the sampler 'nao-mutatoin', expected one of .* did you mean"):
+        make_proposer("nao-mutatoin", table.space)
 
 
 @pytest.mark.parametrize("sampler", ["uniform", "evolution", "local-search", "random", "tpe", "nsgaii", "cmaes"])

@@ -15,11 +15,13 @@ from optuna.trial import TrialState
 from automl.observations import Observations
 from automl.proposers.base import Proposal
 from automl.proposers.evolution import EvolutionProposer
+from automl.proposers.nao import LatentSearch
 from automl.proposers.uniform import UniformProposer
+from automl.surrogates.nao import NAOSettings
 from studies.attributes import PROPOSAL
 from studies.distributions import to_distributions
 from studies.objective import suggest
-from studies.samplers import LocalSearchSampler, NASBOTSampler, ProposerSampler, RegularisedEvolutionSampler
+from studies.samplers import LocalSearchSampler, NAOSampler, NASBOTSampler, ProposerSampler, RegularisedEvolutionSampler
 from studies.storage import open_storage
 from tests.contracts.small_spaces import ChainSpace, ListedSpace
 
@@ -177,6 +179,12 @@ def test_a_study_in_a_file_goes_on_in_another_process_as_if_it_were_the_same(tmp
     memory = optuna.create_study(sampler=LocalSearchSampler(SPACE, seed=1, n_startup_trials=3))
     memory.optimize(loss, n_trials=6)
     assert [trial.params for trial in opened().trials] == [trial.params for trial in memory.trials]
+
+
+def test_nao_s_settings_reach_its_proposer() -> None:
+    search, settings = LatentSearch(latent=False), NAOSettings(n_heads=1)
+    nao = NAOSampler(SPACE, seed=0, n_startup_trials=7, acquisition="ucb", search=search, settings=settings).nao
+    assert (nao.n_startup, nao.acquisition, nao.search, nao.settings) == (7, "ucb", search, settings)
 
 
 def test_fewer_than_one_startup_trial_is_refused() -> None:
