@@ -210,10 +210,13 @@ class Model:
         try:
             if file_digest(weights) != facts["sha256"]:
                 raise ValueError("its checksum differs from the one in model.json")
-            return cls._from_facts(facts, load_file(weights))
-        except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
+            model = cls._from_facts(facts, load_file(weights))
+            _ = model.module  # here, so that a description which does not fit the weights is told here too
+            return model
+        except (OSError, ValueError, LookupError, TypeError, AttributeError, RuntimeError, SafetensorError) as error:
+            reason = " ".join(str(error).split())
             raise InputError(
-                f"the model in {str(folder)!r} is damaged or truncated ({type(error).__name__}: {error}), expected "
+                f"the model in {str(folder)!r} is damaged or truncated ({type(error).__name__}: {reason}), expected "
                 f"{_MARKER} and {_WEIGHTS} as they were saved; save or copy it again."
             ) from error
 

@@ -150,6 +150,13 @@ def test_folders_that_are_no_whole_model_get_one_sentence(model: Model, tmp_path
     refused("format version 2, expected at most 1")
     (folder / "model.json").write_text(json.dumps(facts | {"format": "song"}))
     refused("no description of the sort 'automl-model'")
+    for damage in (
+        {"preprocessor": facts["preprocessor"] | {"numbers": None}},
+        {"target": facts["target"] | {"classes": ["yes", "no", "perhaps"]}},
+        {"candidate": facts["candidate"] | {"architecture": None}},
+    ):
+        (folder / "model.json").write_text(json.dumps(facts | damage))
+        refused("damaged or truncated")
     del facts["preprocessor"]
     (folder / "model.json").write_text(json.dumps(facts))
     refused("damaged or truncated")
