@@ -31,11 +31,7 @@ def agreed(name: str, stored: StudyDefinition, wanted: StudyDefinition, load_if_
             "choose another name."
         )
     for what, has, got in (
-        (
-            "task",
-            (stored.task_name, stored.metric, stored.task_digest),
-            (wanted.task_name, wanted.metric, wanted.task_digest),
-        ),
+        ("task", _task_facts(stored), _task_facts(wanted)),
         ("space", _plain(stored.space), _plain(wanted.space)),
         ("trainer settings", _plain(stored.settings), _plain(wanted.settings)),
         ("seed", stored.seed, wanted.seed),
@@ -57,14 +53,20 @@ def agreed(name: str, stored: StudyDefinition, wanted: StudyDefinition, load_if_
     )
 
 
+def _task_facts(definition: StudyDefinition) -> dict[str, str]:
+    return {"name": definition.task_name, "metric": definition.metric, "digest": definition.task_digest}
+
+
 def _plain(fields: Mapping[str, Any]) -> Any:
     """Fields as they look after a way through JSON, where tuples are lists."""
     return json.loads(json.dumps(dict(fields)))
 
 
 def _differing(has: Any, got: Any) -> tuple[Any, Any]:
-    """The two values, or of two mappings only the items that differ."""
+    """The two values, or of two mappings only the items that differ: their types alone, where these do."""
     if not (isinstance(has, dict) and isinstance(got, dict)):
         return has, got
     names = [name for name in {**has, **got} if has.get(name) != got.get(name)]
+    if "type" in names:
+        return has.get("type"), got.get("type")
     return {name: has.get(name) for name in names}, {name: got.get(name) for name in names}

@@ -1,0 +1,55 @@
+"""Which definitions a study goes on with."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from automl.errors import InputError
+from automl.spaces.cell import CellSpace
+from automl.spaces.mlp import MLPSpace
+from studies.attributes import StudyDefinition
+from studies.resumption import agreed
+
+STORED = StudyDefinition(
+    task={},
+    task_name="digits",
+    task_digest="abc",
+    metric="log_loss",
+    direction="minimize",
+    space=MLPSpace().to_dict(),
+    settings={"max_epochs": 5},
+    sampler="nasbot",
+    seed=0,
+)
+
+
+def test_the_sampler_and_the_sources_may_change_and_nothing_else_does() -> None:
+    wanted = replace(STORED, sampler="tpe", transfer_from=("wine",), direction="maximize")
+    assert agreed("s", STORED, wanted, True) == replace(STORED, sampler="tpe", transfer_from=("wine",))
+
+
+@pytest.mark.parametrize(
+    ("wanted", "sentence"),
+    [
+        (replace(STORED, space=CellSpace().to_dict()), "the space mlp, got cell; give the new study another name"),
+        (
+            replace(STORED, space=MLPSpace(max_layers=3).to_dict()),
+            r"space \{'max_layers': 8\}, got \{'max_layers': 3\}",
+        ),
+        (replace(STORED, task_digest="abd"), r"the task \{'digest': 'abc'\}, got \{'digest': 'abd'\}"),
+        (replace(STORED, metric="accuracy"), r"the task \{'metric': 'log_loss'\}, got \{'metric': 'accuracy'\}"),
+        (replace(STORED, settings={"max_epochs": 6}), r"the trainer settings \{'max_epochs': 5\}, got"),
+        (replace(STORED, seed=1), "the seed 0, got 1"),
+    ],
+)
+def test_what_differs_is_told_in_one_sentence_and_what_agrees_is_not(wanted: StudyDefinition, sentence: str) -> None:
+    with pytest.raises(InputError, match=sentence) as raised:
+        agreed("s", STORED, wanted, True)
+    assert len(str(raised.value)) < 250
+
+
+def test_an_existing_study_is_gone_on_with_only_where_that_is_asked_for() -> None:
+    with pytest.raises(InputError, match="load_if_exists=True"):
+        agreed("s", STORED, STORED, False)
