@@ -15,6 +15,35 @@ from typing import Any
 from automl.errors import InputError
 
 
+def check_place(folder: str | os.PathLike[str], marker: str) -> None:
+    """Refuses a place where `written_whole` could write no folder; leaves nothing there.
+
+    Args:
+        folder: Where the folder is to appear.
+        marker: Name of the file that every folder of this sort holds.
+
+    Raises:
+        InputError: If `folder` exists and is of another sort, or its place cannot be written.
+    """
+    place = Path(folder).absolute()
+    if place.is_file() or (place.is_dir() and any(place.iterdir()) and not (place / marker).is_file()):
+        raise InputError(
+            f"got {str(folder)!r}, which exists and holds no {marker}; expected a new folder or one to replace: "
+            "choose another name."
+        )
+    there = next(parent for parent in place.parents if parent.exists())
+    _temporary_folder(there, folder).cleanup()  # rights alone do not tell: a disk may be full or read-only
+
+
+def _temporary_folder(parent: Path, folder: str | os.PathLike[str]) -> tempfile.TemporaryDirectory[str]:
+    try:
+        return tempfile.TemporaryDirectory(dir=parent, prefix=f".{Path(folder).name}.")
+    except OSError as error:
+        raise InputError(
+            f"cannot write {str(folder)!r} ({error.strerror}); choose a place that can be written."
+        ) from error
+
+
 @contextmanager
 def written_whole(folder: str | os.PathLike[str], marker: str) -> Iterator[Path]:
     """Yields a temporary folder to write into, and puts it in the place of `folder` once the block has succeeded.
@@ -27,20 +56,10 @@ def written_whole(folder: str | os.PathLike[str], marker: str) -> Iterator[Path]
     Raises:
         InputError: If `folder` exists and is of another sort, or its place cannot be written.
     """
+    check_place(folder, marker)
     place = Path(folder).absolute()
-    if place.is_file() or (place.is_dir() and any(place.iterdir()) and not (place / marker).is_file()):
-        raise InputError(
-            f"got {str(folder)!r}, which exists and holds no {marker}; expected a new folder or one to replace: "
-            "choose another name."
-        )
-    try:
-        place.parent.mkdir(parents=True, exist_ok=True)
-        holder = tempfile.TemporaryDirectory(dir=place.parent, prefix=f".{place.name}.")
-    except OSError as error:
-        raise InputError(
-            f"cannot write {str(folder)!r} ({error.strerror}); choose a place that can be written."
-        ) from error
-    with holder as temporary:
+    place.parent.mkdir(parents=True, exist_ok=True)
+    with _temporary_folder(place.parent, folder) as temporary:
         fresh = Path(temporary) / "new"
         fresh.mkdir()
         yield fresh
@@ -85,7 +104,7 @@ def read_described(folder: Path, marker: str, sort: str, version: int) -> dict[s
         )
     try:
         fields = json.loads(path.read_text(encoding="utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+    except (json.JSONDecodeError, UnicodeDecodeError, OSError) as error:
         raise InputError(f"{path} is damaged or truncated ({error}), expected JSON; save the folder again.") from error
     if not isinstance(fields, dict) or fields.get("format") != sort:
         raise InputError(

@@ -16,6 +16,7 @@ from typing import TextIO, cast
 import optuna
 
 from automl.errors import InputError, nearest
+from automl.folders import check_place
 from automl.preprocessing import MAX_LEVELS
 from automl.spaces.base import Space
 from automl.spaces.cell import CellSpace
@@ -35,7 +36,7 @@ from studies.console import (
 from studies.listings import best_trial, summary
 from studies.past_studies import ALL
 from studies.sampler_names import check_names
-from studies.storage import DEFAULT_STORAGE, check_exists, open_storage, sqlite_path
+from studies.storage import DEFAULT_STORAGE, check_exists, check_lasting, open_storage, sqlite_path
 from studies.study import Study, create_study, load_study
 
 _SPACES = ("mlp", "cnn", "cell")
@@ -101,7 +102,8 @@ def run(search: Search, *, trials: int, timeout: float | None, workers: int, mod
         InputError: If an argument cannot be used; nothing has been written then.
     """
     space = _space(search.space, search.max_layers, search.max_units)
-    check_names(search.sampler, "median")
+    check_names(search.sampler)
+    check_lasting(search.storage)
     kind = cast("Kind | None", search.kind)  # load_task checks it
     task = load_task(
         search.task,
@@ -113,7 +115,7 @@ def run(search: Search, *, trials: int, timeout: float | None, workers: int, mod
         image_shape=_image_shape(search.image_shape),
     )
     _check_sources(search.transfer_from, search.storage)
-    name = search.study or f"{task.name}-{search.sampler}"
+    name = f"{task.name}-{search.sampler}" if search.study is None else search.study
     folder = model or Path(f"{name}.model")
     check_model_folder(folder)
     study = _opened(search, name, task, space)
@@ -187,12 +189,9 @@ def check_model_folder(folder: Path) -> None:
     """Refuses a place where a model could not be saved at the end.
 
     Raises:
-        InputError: If there is something else.
+        InputError: If there is something else, or the place cannot be written.
     """
-    if folder.is_file() or (folder.is_dir() and any(folder.iterdir()) and not (folder / _MODEL_FILE).is_file()):
-        raise InputError(
-            f"got the model folder {str(folder)!r}, which exists and holds something else; choose another --model."
-        )
+    check_place(folder, _MODEL_FILE)
 
 
 @contextmanager
@@ -311,6 +310,7 @@ def _defined_studies(storage: str) -> list[str]:
 
 
 def _work_on(study: Study, budget: int | None, trials: int | None, timeout: float | None) -> None:
+    study.requeue_abandoned()
     started, ran = time.monotonic(), 0
     best = Best(study.definition.direction == "maximize", study.trials)
     print(f"study {study.name}: {study.n_finished} trials finished" + (f" of {budget}" if budget else ""), flush=True)

@@ -30,6 +30,8 @@ from studies.attributes import PREFIX, RETRY_HISTORY
 _logger = logging.getLogger("automl.studies")
 
 DEFAULT_STORAGE = "sqlite:///automl.db"
+# The environment variable that holds a storage's URL: the list of processes, which all users can read, lacks it.
+STORAGE_VARIABLE = "AUTOML_STORAGE"
 # A worker that has not given a sign of life for the grace period is taken for dead, and its trial is run once more.
 HEARTBEAT_SECONDS = 10
 GRACE_SECONDS = 60
@@ -78,6 +80,9 @@ def open_storage(
 ) -> BaseStorage:
     """Opens a database of studies; an SQLite file that does not exist is made, with nothing in it.
 
+    An SQLite database in memory is one of this process alone, whose threads would each see another: Optuna's storage in
+    memory takes its place.
+
     Args:
         url: An SQLAlchemy URL: "sqlite:///automl.db", "postgresql+psycopg://user@host/database", ...
         heartbeat_interval: Seconds between two signs of life of a running trial.
@@ -87,6 +92,8 @@ def open_storage(
         InputError: If the URL cannot be read, or the database cannot be opened.
     """
     parsed = _parse(url)
+    if _is_in_memory(parsed):
+        return optuna.storages.InMemoryStorage()
     try:
         with _quiet():
             if _is_sqlite_file(parsed):
@@ -110,6 +117,19 @@ def open_storage(
             f"got the storage URL {_shown(parsed)!r}, which cannot be opened ({_first_line(error)}); "
             "expected a database that this user may read and write: check the path, the server and the rights."
         ) from error
+
+
+def check_lasting(url: str) -> None:
+    """Refuses a database in memory, which would end with the command that makes it.
+
+    Raises:
+        InputError: If the URL cannot be read or names none but this process's memory.
+    """
+    if _is_in_memory(_parse(url)):
+        raise InputError(
+            f"got the storage URL {url!r}, a database in memory that ends with the command; expected one that stays: "
+            f"name a file, such as {DEFAULT_STORAGE}."
+        )
 
 
 def check_exists(url: str) -> None:
@@ -137,8 +157,7 @@ def storage_url(storage: BaseStorage) -> str | None:
     backend = getattr(storage, "_backend", storage)
     if not isinstance(backend, RDBStorage):
         return None
-    url = make_url(backend.url)
-    return None if url.get_backend_name() == "sqlite" and not _is_sqlite_file(url) else str(backend.url)
+    return None if _is_in_memory(make_url(backend.url)) else str(backend.url)
 
 
 def _parse(url: str) -> URL:
@@ -153,7 +172,11 @@ def _parse(url: str) -> URL:
 
 
 def _is_sqlite_file(url: URL) -> bool:
-    return url.get_backend_name() == "sqlite" and url.database not in (None, "", ":memory:")
+    return url.get_backend_name() == "sqlite" and not _is_in_memory(url)
+
+
+def _is_in_memory(url: URL) -> bool:
+    return url.get_backend_name() == "sqlite" and url.database in (None, "", ":memory:")
 
 
 def _shown(url: URL) -> str:

@@ -48,7 +48,16 @@ from studies.interrupts import HeldInterrupts
 from studies.objective import Objective, TrainingFailed, model_folder, remove_beaten_models
 from studies.resumption import agreed, is_in_memory
 from studies.sampler_names import check_names, make_pruner, make_sampler
-from studies.storage import DEFAULT_STORAGE, beside, check_exists, file_name, open_storage, requeue, storage_url
+from studies.storage import (
+    DEFAULT_STORAGE,
+    STORAGE_VARIABLE,
+    beside,
+    check_exists,
+    file_name,
+    open_storage,
+    requeue,
+    storage_url,
+)
 from studies.workers import Budget, run_workers
 
 _logger = logging.getLogger("automl.studies")
@@ -102,6 +111,8 @@ def create_study(
         >>> study.n_finished, study.best_value == min(trial.value for trial in study.trials)
         (2, True)
     """
+    if not name:
+        raise InputError("got an empty name for the study, expected one that people will know it by; name it.")
     sampler_name = sampler if isinstance(sampler, str) else None
     pruner_name = pruner if isinstance(pruner, str) else None
     check_names(sampler_name, pruner_name)
@@ -362,16 +373,19 @@ class Study:
         with _quiet_optuna(), _progress(n_trials, show_progress) as progress:
             listeners = [*callbacks, progress]
             if n_workers == 1:
-                self._run_here(budget, listeners)
+                self._run_here(budget, listeners, n_total, first)
             else:
-                command = [sys.executable, "-m", "studies.worker_process", self.name, self._url_for_workers()]
-                run_workers(command, n_workers, budget, _Events(self, listeners))
+                total = "" if n_total is None else str(n_total)
+                command = [sys.executable, "-m", "studies.worker_process", self.name, total, str(first)]
+                variables = {STORAGE_VARIABLE: self._url_for_workers()}
+                run_workers(command, n_workers, budget, _Events(self, listeners), variables)
 
     def run_trial(
         self,
         on_start: Callable[[int], None] | None = None,
         callbacks: Sequence[Callback] = (),
         n_total: int | None = None,
+        first: int = 0,
     ) -> int | None:
         """Runs one trial in this process.
 
@@ -380,6 +394,7 @@ class Study:
             callbacks: Called with the Optuna study and the finished trial.
             n_total: Trials that the study is to have in all. The storage numbers trials one by one, so of processes
                 that start their trials at the same moment, those with the numbers beyond withdraw theirs.
+            first: Number of the first trial that counts as running; older ones may be those of dead processes.
 
         Returns:
             The trial's number; None if another worker had taken it over meanwhile, or it was withdrawn.
@@ -393,7 +408,7 @@ class Study:
         def note(number: int) -> None:
             started.append(number)
             held.release()
-            self._check_total(number, n_total)
+            self._check_total(number, n_total, first)
             if on_start is not None:
                 on_start(number)
 
@@ -417,7 +432,7 @@ class Study:
         self._tidy()
         return started[0]
 
-    def _check_total(self, number: int, n_total: int | None) -> None:
+    def _check_total(self, number: int, n_total: int | None, first: int) -> None:
         """Withdraws a trial that has just been made, if older ones are all that the study is to have.
 
         It is marked as failed, before it has asked for a parameter, and counts as none. Queued trials are run always.
@@ -425,12 +440,17 @@ class Study:
         if n_total is None:
             return
         trials = self._raw.get_trials(deepcopy=False)
-        older = [t for t in trials if t.number < number and t.state == TrialState.RUNNING]
+        older = [t for t in trials[first:number] if t.state == TrialState.RUNNING]
         older += [t for t in _finished(trials) if t.number < number]
         if len(older) >= n_total and not is_queued(trials[number]):
             reason = "not run: other workers had started the study's last trials"
             self._raw._storage.set_trial_user_attr(trials[number]._trial_id, REASON, reason)
             raise _Withdrawn(reason)
+
+    def requeue_abandoned(self) -> None:
+        """Queues the trials of processes that died, once they have given no sign of life for the grace period."""
+        with _quiet_optuna():
+            optuna.storages.fail_stale_trials(self._raw)
 
     def give_back(self, number: int) -> None:
         """Queues a trial that was interrupted, unless it has a result or has been queued already."""
@@ -443,9 +463,10 @@ class Study:
         if trial.state in (TrialState.RUNNING, TrialState.FAIL):
             requeue(self._raw, trial)
 
-    def _run_here(self, budget: Budget, listeners: Sequence[Callback]) -> None:
+    def _run_here(self, budget: Budget, listeners: Sequence[Callback], n_total: int | None, first: int) -> None:
         while budget.take():
-            self.run_trial(callbacks=listeners)
+            if self.run_trial(callbacks=listeners, n_total=n_total, first=first) is None:
+                budget.give_back()
             if getattr(self._raw, "_stop_flag", False):  # a callback called optuna.Study.stop()
                 return
 

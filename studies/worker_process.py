@@ -1,7 +1,8 @@
 """The program that a worker process runs: join a study, then run one trial for every "go" on standard input.
 
-Started by `studies.workers` as `python -m studies.worker_process STUDY URL INDEX`. Standard output carries one JSON
-message a line to the parent; whatever libraries print goes to standard error.
+Started by `studies.workers` as `python -m studies.worker_process STUDY TOTAL FIRST INDEX`; the storage's URL, which may
+hold a password, is in the environment. Standard output carries one JSON message a line to the parent; whatever
+libraries print goes to standard error.
 """
 
 from __future__ import annotations
@@ -15,11 +16,19 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import TextIO
 
+from studies.storage import STORAGE_VARIABLE
 from studies.study import load_study
 
 
-def main(study_name: str, storage_url: str, index: str) -> int:
-    """Runs trials until the parent says "stop" or is gone; returns the exit status."""
+def main(study_name: str, total: str, first: str, index: str) -> int:
+    """Runs trials until the parent says "stop" or is gone; returns the exit status.
+
+    Args:
+        study_name: Name of the study.
+        total: Trials that the study is to have in all; empty for no limit.
+        first: Number of the first trial that counts as running.
+        index: Number of this worker, from 0.
+    """
     parent = _claim_standard_output()
 
     def tell(event: str, **fields: int) -> None:
@@ -28,12 +37,15 @@ def main(study_name: str, storage_url: str, index: str) -> int:
 
     with _stopped_by_sigterm():
         try:
-            study = load_study(study_name, storage_url, stream=int(index) + 1)
+            study = load_study(study_name, os.environ[STORAGE_VARIABLE], stream=int(index) + 1)
+            n_total = int(total) if total else None
             tell("ready")
             for word in sys.stdin:
                 if word.strip() != "go":
                     break
-                number = study.run_trial(lambda number: tell("started", trial=number))
+                number = study.run_trial(
+                    lambda number: tell("started", trial=number), n_total=n_total, first=int(first)
+                )
                 if number is not None:
                     tell("finished", trial=number)
                 tell("ready")

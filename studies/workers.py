@@ -6,7 +6,8 @@ for, and a worker that dies gives its trial back. (`multiprocessing` would impor
 worker, and its shared locks do not survive a killed process.)
 
 A worker says "ready", and for each "go" that it is told "started" and "finished" with the trial's number, then "ready"
-again: one JSON object a line. It ends when it is told "stop" or its pipe is closed.
+again: one JSON object a line. Where it says "ready" and has finished nothing, the trial was withdrawn and goes back
+into the budget. It ends when it is told "stop" or its pipe is closed.
 """
 
 from __future__ import annotations
@@ -19,8 +20,9 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any, Protocol
 
 _logger = logging.getLogger("automl.studies")
@@ -66,7 +68,7 @@ class Budget:
         return True
 
     def give_back(self) -> None:
-        """Returns the trial of a worker that died."""
+        """Returns a trial that was not run to its end: its worker died, or it was withdrawn."""
         if self.n_trials is not None:
             self.n_trials += 1
 
@@ -144,7 +146,13 @@ class Worker:
             self.process.wait()
 
 
-def run_workers(command: Sequence[str], n_workers: int, budget: Budget, events: Events) -> None:
+def run_workers(
+    command: Sequence[str],
+    n_workers: int,
+    budget: Budget,
+    events: Events,
+    variables: Mapping[str, str] = MappingProxyType({}),
+) -> None:
     """Runs trials in worker processes until the budget is spent.
 
     Args:
@@ -152,13 +160,14 @@ def run_workers(command: Sequence[str], n_workers: int, budget: Budget, events: 
         n_workers: Number of processes; each gets its share of the cores.
         budget: How many trials, until when.
         events: Told, in this process, of every trial that finished or was abandoned.
+        variables: Environment variables of every worker: what nobody else is to see in the list of processes.
 
     Raises:
         RuntimeError: If all workers died before the budget was spent.
         KeyboardInterrupt: After Ctrl-C, once every worker has put its trial back and stopped.
     """
     news: queue.SimpleQueue[tuple[int, dict[str, Any] | None]] = queue.SimpleQueue()
-    environment = _environment(n_workers)
+    environment = {**_environment(n_workers), **variables}
     workers: dict[int, Worker] = {}
     try:
         for index in range(n_workers):
@@ -199,32 +208,38 @@ def _serve(
                 if worker.process.returncode != 0:
                     died.append(worker.process.returncode)
                     _bury(worker, budget, events)
-            elif _hear(worker, message, events):
+            elif _hear(worker, message, budget, events):
                 idle.add(index)
         _hand_out([workers[index] for index in sorted(idle)], idle, budget, waiting=_any_busy(workers, alive))
     return died
 
 
-def _hear(worker: Worker, message: dict[str, Any], events: Events) -> bool:
+def _hear(worker: Worker, message: dict[str, Any], budget: Budget, events: Events) -> bool:
     """Takes note of a worker's message; returns whether the worker now waits for a word."""
     if message["event"] == "started":
         worker.trial = int(message["trial"])
     elif message["event"] == "finished":
-        worker.trial = None
+        worker.busy, worker.trial = False, None
         events.finished(int(message["trial"]))
     elif message["event"] == "ready":
-        worker.busy, worker.trial = False, None
+        _take_back(worker, budget)
+        worker.trial = None
         return True
     return False
+
+
+def _take_back(worker: Worker, budget: Budget) -> None:
+    """Returns a worker's trial to the budget, unless it has finished."""
+    if worker.busy:
+        budget.give_back()
+        worker.busy = False
 
 
 def _bury(worker: Worker, budget: Budget, events: Events) -> None:
     """Reports a worker's death and gives its trial back."""
     running = "" if worker.trial is None else f" while it ran trial {worker.trial}, which will be run once more"
     _logger.error("worker %d died with exit status %s%s", worker.index, worker.process.returncode, running)
-    if worker.busy:
-        budget.give_back()
-        worker.busy = False
+    _take_back(worker, budget)
     if worker.trial is not None:
         events.abandoned(worker.trial)
 

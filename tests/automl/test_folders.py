@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from automl.errors import InputError
-from automl.folders import remove, written_whole
+from automl.folders import check_place, remove, written_whole
 
 
 def test_a_block_that_fails_leaves_the_old_folder_and_nothing_else(tmp_path: Path) -> None:
@@ -29,3 +29,13 @@ def test_a_place_that_cannot_be_written_is_refused(tmp_path: Path) -> None:
         pass
     with pytest.raises(InputError, match="choose another name"), written_whole(tmp_path / "file", "mark.json"):
         pass
+
+
+def test_a_place_is_checked_without_a_trace(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    check_place(tmp_path / "new" / "folders" / "it", "mark.json")
+    with pytest.raises(InputError, match="can be written"):
+        check_place(tmp_path / "file" / "it", "mark.json")
+    with pytest.raises(InputError, match="choose another name"):
+        check_place(tmp_path, "mark.json")
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]

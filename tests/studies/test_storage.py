@@ -13,7 +13,16 @@ from optuna.trial import TrialState
 
 from automl.errors import InputError
 from studies.attributes import DEPTH, PROPOSAL, RETRY_HISTORY
-from studies.storage import beside, check_exists, file_name, open_storage, requeue, sqlite_path, storage_url
+from studies.storage import (
+    beside,
+    check_exists,
+    check_lasting,
+    file_name,
+    open_storage,
+    requeue,
+    sqlite_path,
+    storage_url,
+)
 
 
 def test_a_waiting_trial_is_handed_to_one_worker_alone(tmp_path: Path) -> None:
@@ -72,6 +81,18 @@ def test_a_storage_tells_its_url_unless_it_is_in_memory(tmp_path: Path) -> None:
     assert beside(open_storage(url), ".models") == tmp_path / "studies.models"
     assert storage_url(optuna.storages.InMemoryStorage()) is None
     assert beside(open_storage("sqlite:///:memory:"), ".models") is None
+
+
+@pytest.mark.parametrize("url", ["sqlite://", "sqlite:///:memory:"])
+def test_all_threads_see_the_same_database_in_memory(url: str) -> None:
+    study = optuna.create_study(storage=open_storage(url))
+    names: list[list[str]] = []
+    thread = threading.Thread(target=lambda: names.append(optuna.study.get_all_study_names(study._storage)))
+    thread.start()
+    thread.join()
+    assert names == [[study.study_name]]
+    with pytest.raises(InputError, match=r"in memory that ends with the command; .* name a file"):
+        check_lasting(url)
 
 
 def test_only_a_file_of_sqlite_has_a_path() -> None:

@@ -183,12 +183,48 @@ def test_trials_that_others_run_count_towards_the_total(url: str) -> None:
     assert study.n_finished == 4
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("n_workers", [1, 2])
+def test_no_process_overshoots_the_total_when_another_starts_the_last_trial(
+    n_workers: int, url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    study = make(url, sampler="random")
+    study.optimize(n_trials=1)
+    count, others = Study.n_started, list[optuna.Trial]()
+
+    def count_then_start_another(self: Study, first: int = 0) -> int:
+        counted = count(self, first)
+        if not others:  # the moment between this process's look at the study and its trial
+            others.append(study.optuna.ask())
+        return counted
+
+    monkeypatch.setattr(Study, "n_started", count_then_start_another)
+    with pytest.warns(UserWarning, match="Heartbeat of storage"):
+        study.optimize(n_trials=1, n_workers=n_workers, n_total=2)
+    states = [trial.state for trial in study.trials]
+    assert states[:2] == [TrialState.COMPLETE, TrialState.RUNNING]
+    assert set(states[2:]) <= {TrialState.FAIL}
+    assert count(study) == 2
+
+
 def test_a_trial_that_a_dead_process_left_running_takes_nothing_from_a_later_session(url: str) -> None:
     study = make(url, sampler="random")
     with pytest.warns(UserWarning, match="Heartbeat of storage"):
         study.optuna.ask()
     study.optimize(n_trials=2, n_total=2)
     assert study.n_finished == 2
+
+
+def test_abandoned_trials_are_queued_when_a_process_asks_for_it(url: str) -> None:
+    study = make(url)
+    with pytest.warns(UserWarning, match="Heartbeat of storage"):
+        study.optuna.ask()
+    study.requeue_abandoned()
+    assert study.n_started() == 1
+    _age_heartbeats(study.optuna._storage)
+    study.requeue_abandoned()
+    assert [trial.state for trial in study.trials] == [TrialState.FAIL, TrialState.WAITING]
+    assert study.n_started() == 0
 
 
 def test_callbacks_hear_of_every_trial_and_may_stop_the_study() -> None:
@@ -248,8 +284,9 @@ REFUSALS: list[tuple[Callable[[str], object], str]] = [
     (lambda url: make(url), "a study named 'iris' exists already in this storage; pass load_if_exists=True"),
     (
         lambda url: make(url, task=load_task("wine"), load_if_exists=True),
-        r"study 'iris' exists with the task \('iris', .*, got \('wine', ",
+        r"study 'iris' exists with the task {'name': 'iris', .*, got {'name': 'wine', ",
     ),
+    (lambda url: make(url, ""), "got an empty name for the study"),
     (
         lambda url: make(url, space=MLPSpace(max_layers=4), load_if_exists=True),
         "exists with the space {'max_layers': 2}, got {'max_layers': 4}",

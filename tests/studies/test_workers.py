@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import threading
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -45,6 +46,19 @@ _STAYS = """
 """
 
 
+_WITHDRAWS_ONCE = """
+    import os
+    if not os.path.exists(f"{folder}/withdrawn"):
+        open(f"{folder}/withdrawn", "w").close()
+        tell("ready")
+        continue
+"""
+_TELLS_A_SECRET = """
+    import os
+    open(f"{folder}/secret", "w").write(os.environ["SECRET"])
+"""
+
+
 @dataclass
 class Ledger:
     """Notes what the parent is told."""
@@ -62,11 +76,18 @@ class Ledger:
         self.lost.append(trial_number)
 
 
-def run(tmp_path: Path, body: str, n_workers: int, budget: Budget, ledger: Ledger) -> None:
+def run(
+    tmp_path: Path,
+    body: str,
+    n_workers: int,
+    budget: Budget,
+    ledger: Ledger,
+    variables: Mapping[str, str] | None = None,
+) -> None:
     """Runs workers whose trials do what the body says."""
     program = tmp_path / "worker.py"
     program.write_text(_HONEST.replace("    BODY\n", body))
-    run_workers([sys.executable, str(program), str(tmp_path)], n_workers, budget, ledger)
+    run_workers([sys.executable, str(program), str(tmp_path)], n_workers, budget, ledger, variables or {})
 
 
 def test_exactly_as_many_trials_are_run_as_were_asked_for_and_all_workers_end(tmp_path: Path) -> None:
@@ -84,6 +105,17 @@ def test_a_worker_that_dies_is_reported_and_its_trial_is_run_by_another(
     assert ledger.lost == [1]
     assert ledger.done == [101, 102, 103, 104]
     assert "worker 0 died with exit status -9 while it ran trial 1, which will be run once more" in caplog.text
+
+
+def test_a_trial_that_is_withdrawn_goes_back_into_the_budget(tmp_path: Path) -> None:
+    ledger = Ledger()
+    run(tmp_path, _WITHDRAWS_ONCE, 1, Budget(2, None), ledger)
+    assert (ledger.done, ledger.lost) == ([2, 3], [])
+
+
+def test_workers_get_variables_that_the_list_of_processes_lacks(tmp_path: Path) -> None:
+    run(tmp_path, _TELLS_A_SECRET, 1, Budget(1, None), Ledger(), {"SECRET": "s3cret"})
+    assert (tmp_path / "secret").read_text() == "s3cret"
 
 
 def test_an_error_tells_when_all_workers_have_died(tmp_path: Path) -> None:
