@@ -22,19 +22,20 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from automl.acquisition import Acquisition, acquisition_values, check_acquisition
 from automl.observations import Candidate, Observations
 from automl.proposers.base import Proposal
 from automl.proposers.pool import check_request, unseen_sample
+from automl.scales import normal_scores
 from automl.spaces.base import Space
 from automl.surrogates.gaussian_pool import GaussianPool
 from automl.surrogates.nao import NAOModel, NAOSettings, pretrain
 
 _MODELS_KEPT = 64
 _GROWTH = 10  # observations grow by a tenth between fits once that is more than `refit_every`
-_NOISE = 0.1  # variance of a value's normal score around the ensemble's mean, for candidates that are still evaluated
 
 
 @dataclass(frozen=True)
@@ -303,16 +304,18 @@ class NAOProposer:
     ) -> list[tuple[int, dict[str, Any]]]:
         """Indices into the pool, and what spoke for each.
 
-        Candidates that are pending, chosen, or too new for the model count as observed at their means.
+        Improvement is that of a value, the residual included, over the best one. Candidates that are pending, chosen,
+        or too new for the model count as observed at their means.
         """
-        late = observations.candidates[self._fitted_size(len(observations)) :]
+        size = self._fitted_size(len(observations))
+        late = observations.candidates[size:]
         everyone = (*(found.candidate for found in pool), *observations.pending, *late)
         taken = list(range(len(pool), len(everyone)))
-        gaussian = _ensemble_pool(model.head_predictions(everyone))
-        incumbent = float(model.predict(observations.candidates).mean.min())
+        gaussian = _ensemble_pool(model.head_predictions(everyone), model.residual)
+        incumbent = float(normal_scores(observations.values[:size, 0]).min())
         chosen: list[tuple[int, dict[str, Any]]] = []
         for _ in range(min(n, len(pool))):
-            imagined = gaussian.hallucinated(taken)
+            imagined = gaussian.hallucinated(taken).with_residuals()
             values = acquisition_values(self.acquisition, imagined, incumbent, len(observations), generator)
             values[taken] = -torch.inf
             best = int(values.argmax())
@@ -328,8 +331,8 @@ def _first(observations: Observations, n: int) -> Observations:
     return Observations(observations.candidates[:n], observations.values[:n])
 
 
-def _ensemble_pool(predictions: np.ndarray[Any, np.dtype[np.float64]]) -> GaussianPool:
-    """A Gaussian with mean and covariance of the heads' predictions, an `M x N` array."""
+def _ensemble_pool(predictions: NDArray[np.float64], residual: float) -> GaussianPool:
+    """A Gaussian with mean and covariance of the heads' predictions, an `M x N` array, and residuals around it."""
     scores = torch.from_numpy(predictions)
     mean = scores.mean(dim=0)
     centred = (scores - mean) / max(len(scores) - 1, 1) ** 0.5
@@ -338,7 +341,7 @@ def _ensemble_pool(predictions: np.ndarray[Any, np.dtype[np.float64]]) -> Gaussi
         block: Tensor = centred[:, rows].T @ centred[:, columns]
         return block
 
-    return GaussianPool(mean, centred.square().sum(dim=0), covariance, _NOISE)
+    return GaussianPool(mean, centred.square().sum(dim=0), covariance, residual)
 
 
 def _notes(found: Found, facts: dict[str, Any]) -> dict[str, Any]:

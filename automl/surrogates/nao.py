@@ -94,7 +94,8 @@ class NAOModel:
         vocabulary: The tokens of the space.
         settings: How to train.
         network: The parameters; never changed in place.
-        spread: By how much the heads' differences are stretched, see `refine`.
+        residual: Variance of a value's normal score around the heads' mean beyond what their differences explain, see
+            `refine`.
     """
 
     def __init__(
@@ -102,12 +103,12 @@ class NAOModel:
         vocabulary: Vocabulary,
         settings: NAOSettings,
         network: EncoderPredictorDecoder,
-        spread: float = 1.0,
+        residual: float = 1.0,
     ) -> None:
         self.vocabulary = vocabulary
         self.settings = settings
         self.network = network.eval()
-        self.spread = spread
+        self.residual = residual
 
     def embed(self, candidates: Sequence[Candidate]) -> NDArray[np.float64]:
         """Embeddings of length 1, an `n x E` array."""
@@ -125,16 +126,15 @@ class NAOModel:
         """Standardised losses that each head expects, an `M x n` array."""
         with _deterministic(), torch.no_grad():
             batch = _tensors([self.vocabulary.encode(c) for c in candidates])
-            scores = self.network.predict(self.network.encode(batch)).numpy().astype(np.float64)
-        mean = scores.mean(axis=0)
-        return np.asarray(mean + self.spread * (scores - mean))
+            return self.network.predict(self.network.encode(batch)).numpy().astype(np.float64)
 
     def refine(self, candidates: Sequence[Candidate], losses: NDArray[np.float64]) -> NAOModel:
         """The model fitted to observed losses, from the present parameters on.
 
-        Each head leaves out about a third of the observations (the bootstrap). The heads' differences are then
-        stretched until they match the errors on observations left out: as they come they are a half of the error on
-        NAS-Bench-Graph's tables, and an acquisition function that believed them would never explore.
+        Each head leaves out about a third of the observations (the bootstrap). By how much the errors on what was left
+        out are larger than the heads' differences is the residual: a half of the error on NAS-Bench-Graph's tables. An
+        acquisition function that knew of the differences alone would never explore; one for which they were stretched
+        to match wants the strangest candidates, on which heads differ most.
 
         Args:
             candidates: The n observed candidates.
@@ -157,8 +157,8 @@ class NAOModel:
                 unlabelled = _tensors([self.vocabulary.sample(generator) for _ in range(settings.pseudo_labels)])
                 _fit(network, labelled, settings, generator, unlabelled)
         scores = NAOModel(self.vocabulary, settings, network).head_predictions(candidates)
-        spread = _calibrated_spread(scores, normal_scores(losses), _bootstrap_weights(settings, len(losses)))
-        return NAOModel(self.vocabulary, settings, network, spread)
+        residual = _residual(scores, normal_scores(losses), _bootstrap_weights(settings, len(losses)))
+        return NAOModel(self.vocabulary, settings, network, residual)
 
     def _without_opinion(self) -> NAOModel:
         """The model with heads that expect the same of all candidates on average, and differ as their priors do."""
@@ -376,17 +376,15 @@ def _bootstrap_weights(settings: NAOSettings, n: int) -> NDArray[np.float32]:
     return draws.T.astype(np.float32)
 
 
-def _calibrated_spread(
-    scores: NDArray[np.float64], targets: NDArray[np.float64], weights: NDArray[np.float32]
-) -> float:
-    """Root mean squared error over deviation of the heads that were not shown an observation, within 1 and 4."""
+def _residual(scores: NDArray[np.float64], targets: NDArray[np.float64], weights: NDArray[np.float32]) -> float:
+    """Mean squared error less variance of the heads that were not shown an observation, within .05 and 1."""
     left_out = np.ma.masked_array(scores, mask=weights > 0)[:, (weights == 0).sum(axis=0) > 1]
     targets = targets[(weights == 0).sum(axis=0) > 1]
     if not len(targets):
         return 1.0
     error = float(np.mean((left_out.mean(axis=0) - targets) ** 2))
     variance = float(left_out.var(axis=0, ddof=1).mean())
-    return float(np.clip(np.sqrt(error / max(variance, 1e-12)), 1.0, 4.0))
+    return float(np.clip(error - variance, 0.05, 1.0))
 
 
 class _Descent:

@@ -186,11 +186,12 @@ def test_with_the_whole_trade_off_on_the_error_the_decoder_is_left_as_it_was() -
     assert not torch.equal(model.network.heads.w1, start.network.heads.w1)
 
 
-def test_the_spread_of_the_heads_is_stretched_to_the_errors_on_what_they_were_not_shown() -> None:
-    observations = observe(ChainSpace(), 40, loss=lambda c: float(int(c.digest, 16) % 997))  # nothing to be learnt
-    model = pretrained().refine(observations.candidates, observations.values[:, 0])
-    assert model.spread > 1.0
-    assert model.predict(observe(ChainSpace(), 40, seed=1).candidates).deviation.mean() > 0.5
+def test_the_residual_is_what_the_heads_cannot_foretell_of_what_they_were_not_shown() -> None:
+    chance = observe(ChainSpace(), 40, loss=lambda c: float(int(c.digest, 16) % 997))  # nothing to be learnt
+    lawful = observe(ChainSpace(), 40)
+    by_chance, by_law = (pretrained().refine(o.candidates, o.values[:, 0]).residual for o in (chance, lawful))
+    assert by_chance > 0.5
+    assert by_law < 0.5 * by_chance
 
 
 def test_one_head_has_no_uncertainty_to_speak_of() -> None:
