@@ -82,14 +82,29 @@ def measure(space: Space, sizes: Sequence[int], *, n_pending: int, evaluations: 
     return costs
 
 
+def plot(costs: Sequence[Cost], path: str) -> None:
+    """Draws the seconds of a proposal against the number of finished trials."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(6, 4), layout="constrained")
+    axes = figure.subplots()
+    n = [cost.n for cost in costs]
+    axes.plot(n, [cost.next for cost in costs], marker="o", label="a proposer that has answered before")
+    axes.plot(n, [cost.fresh for cost in costs], marker="o", label="a worker that has just joined")
+    axes.set(xlabel="finished trials", ylabel="processor seconds of a proposal", ylim=(0, None))
+    axes.legend()
+    figure.savefig(path, dpi=120)
+
+
 def main() -> None:
-    """Prints the table, and writes it as JSON where asked."""
+    """Prints the table; draws it and writes it as JSON where asked."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--space", choices=sorted(_SPACES), default="cnn")
     parser.add_argument("--sizes", type=int, nargs="+", default=[20, 50, 100, 200, 500, 1000])
     parser.add_argument("--pending", type=int, default=3)
     parser.add_argument("--evaluations", type=int, default=500)
     parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--plot", metavar="FILE.png")
     parser.add_argument("--json", metavar="FILE")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
@@ -102,6 +117,8 @@ def main() -> None:
         evaluations=arguments.evaluations,
         repeats=arguments.repeats,
     )
+    if arguments.plot:
+        plot(costs, arguments.plot)
     if arguments.json:
         with open(arguments.json, "w", encoding="utf-8") as file:
             json.dump([asdict(cost) for cost in costs], file, indent=1)
