@@ -15,19 +15,16 @@ from functools import cached_property
 from typing import Any, Literal
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
-from automl.acquisition import acquisition_values
 from automl.observations import Candidate, Observations
-from automl.portfolio import greedy_portfolio
 from automl.proposers.base import Proposal, Proposer
 from automl.proposers.nasbot import NASBOTProposer
 from automl.proposers.pool import check_request
+from automl.proposers.transfer_acquisition import TransferAcquisition
 from automl.proposers.transfer_knowledge import Knowledge, SourceSettings, comparable, learn, usable
 from automl.proposers.transfer_pool import Listing, PoolSettings, best_observed, sampled_best, sources_best
 from automl.spaces.base import Space
-from automl.surrogates.gaussian_pool import GaussianPool
 from automl.surrogates.transfer_gp import Inputs, TransferGP, fit_transfer_gp
 from automl.surrogates.transfer_prior import TransferPriorSettings
 from automl.transfer_features import SourceTask, thinned_rows
@@ -315,7 +312,7 @@ class TransferProposer:
         generator: np.random.Generator,
     ) -> tuple[Candidate, float]:
         assert decision.knowledge is not None, "checked by the caller"
-        wanted = _Wanted(decision.knowledge, decision.fitted, observations, pending, generator)
+        wanted = TransferAcquisition(decision.knowledge, decision.fitted, observations, pending, generator)
         if self._listing is not None:
             free = self._listing.open(seen)
             if free.any():
@@ -341,59 +338,3 @@ class TransferProposer:
         """Those of all candidates of a listed space, the same whichever sources are believed."""
         assert self._listing is not None, "asked for listed spaces alone"
         return self._all_known.features(self._listing.candidates)
-
-
-class _Wanted:
-    """How much candidates are wanted: by expected improvement, or before the first value by what is foreseen.
-
-    Where others are pending and nothing has a value, candidates are wanted that do well on tasks on which those do not.
-    """
-
-    def __init__(
-        self,
-        knowledge: Knowledge,
-        fitted: TransferGP | None,
-        observations: Observations,
-        pending: Sequence[Candidate],
-        generator: np.random.Generator,
-    ) -> None:
-        self._knowledge = knowledge
-        self._n_observed = len(observations)
-        self._generator = generator
-        self._pending = knowledge.inputs(pending) if pending else None
-        self._fitted = fitted if fitted is None or self._pending is None else fitted.hallucinated(self._pending)
-        if fitted is not None:
-            self._incumbent = float(fitted.predict(knowledge.inputs(observations.candidates))[0].min())
-
-    def __call__(self, candidates: Sequence[Candidate]) -> Floats:
-        return self.of(self._knowledge.inputs(candidates))
-
-    def of(self, inputs: Inputs) -> Floats:
-        """The values of candidates given as inputs, larger is more wanted."""
-        if self._fitted is not None:
-            return self._expected_improvement(inputs)
-        if self._pending is None:
-            return -inputs.mean
-        return self._complement(inputs)
-
-    def _expected_improvement(self, inputs: Inputs) -> Floats:
-        assert self._fitted is not None, "asked after the first value alone"
-        mean, variance = (torch.from_numpy(part) for part in self._fitted.predict(inputs))
-        unit = self._fitted.unit
-        pool = GaussianPool((mean - self._incumbent) / unit, variance / unit**2, _no_covariance, 0.0)
-        values = acquisition_values("log-ei", pool, 0.0, self._n_observed, self._generator)
-        return np.asarray(values.numpy(), dtype=np.float64)
-
-    def _complement(self, inputs: Inputs) -> Floats:
-        """Places in the greedy portfolio that goes on from the pending candidates."""
-        assert self._pending is not None, "asked with pending candidates alone"
-        both = self._pending.followed_by(inputs)
-        tried = range(len(self._pending))
-        first = greedy_portfolio(self._knowledge.prior.task_means(both.features).T, 1, tried)
-        values = -inputs.mean
-        values[[place - len(tried) for place in first]] = np.inf
-        return values
-
-
-def _no_covariance(rows: torch.Tensor, columns: torch.Tensor) -> torch.Tensor:
-    raise NotImplementedError("candidates are asked about one by one")
