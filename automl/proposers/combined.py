@@ -45,7 +45,7 @@ class CombinedProposer:
 
     space: Space
     n_startup: int = 10
-    n_from_nasbot: int = 5
+    n_from_nasbot: int = 3
     nasbot: NASBOTProposer | None = None
     nao: NAOProposer | None = None
 

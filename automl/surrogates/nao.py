@@ -390,7 +390,8 @@ def _residual(scores: NDArray[np.float64], targets: NDArray[np.float64], weights
 class _Descent:
     """AdamW with clipped gradients, its rate rising over a tenth of the steps and falling as a cosine; one call a step.
 
-    Written out because importing `torch.optim` brings torch's compiler, which takes seconds.
+    Written out, in the operations on lists that torch's own optimisers are made of, because importing `torch.optim`
+    brings torch's compiler, which takes seconds.
 
     Args:
         groups: Parameters, and by what their learning rate is multiplied.
@@ -401,7 +402,7 @@ class _Descent:
     def __init__(
         self, groups: Sequence[tuple[Iterable[nn.Parameter], float]], settings: NAOSettings, n_steps: int
     ) -> None:
-        self._parameters = [parameter for group, _ in groups for parameter in group]
+        self._parameters: list[Tensor] = [parameter for group, _ in groups for parameter in group]
         self._rates = [rate * settings.learning_rate for group, rate in groups for _ in group]
         self._decay = settings.weight_decay
         self._n_steps = n_steps
@@ -410,8 +411,9 @@ class _Descent:
         self._square = [torch.zeros_like(parameter) for parameter in self._parameters]
 
     def __call__(self, loss: Tensor) -> None:
-        found = torch.autograd.grad(loss, self._parameters, materialize_grads=True)  # a loss may leave the decoder out
-        gradients = list(found)
+        gradients = list(
+            torch.autograd.grad(loss, self._parameters, materialize_grads=True)
+        )  # the decoder may have none
         norm = torch.stack(torch._foreach_norm(gradients)).norm()
         scale = min(1.0, _CLIP / (norm.item() + 1e-12))
         self._step += 1
