@@ -124,7 +124,10 @@ class Model:
             InputError: As `predict`, and if the model is a regression.
         """
         if self.target.kind == "regression":
-            raise InputError("got a regression model, which has no probabilities, expected a classifier; use predict.")
+            raise InputError(
+                "got a regression model, which has no probabilities, expected a classifier; use predict, on "
+                "the command line without --proba."
+            )
         return self._predictions(self._table(data), notes)
 
     def score(

@@ -72,7 +72,6 @@ class StudyDefinition:
         space: The search space (`Space.to_dict`).
         settings: The trainer's settings as fields.
         sampler: Name of the sampler; "custom" for a sampler object that the user passed.
-        sampler_settings: Keyword arguments of the sampler.
         pruner: Name of the pruner; "custom" for an object that the user passed.
         seed: Seed of the study: splits, proposals and initial weights follow from it and the trial's number.
         transfer_from: Names of the source studies.
@@ -88,7 +87,6 @@ class StudyDefinition:
     settings: Mapping[str, Any]
     sampler: str
     seed: int
-    sampler_settings: Mapping[str, Any] = field(default_factory=dict)
     pruner: str = "quartile"
     transfer_from: tuple[str, ...] = ()
     models_dir: str | None = None

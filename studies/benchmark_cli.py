@@ -23,10 +23,6 @@ _OWN, _LCBENCH = "table", "lcbench"
 _USAGE = "automl benchmark TABLE/NAME ... or automl benchmark table FILE.csv --target COLUMN --direction minimize"
 
 
-app = typer.Typer(add_completion=False, rich_markup_mode=None)
-
-
-@app.command()
 def benchmark(
     tables: Annotated[
         list[str] | None,

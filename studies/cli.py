@@ -66,9 +66,7 @@ def run(
     trials: Annotated[
         int, typer.Option(callback=_at_least(1), help="Trials in all; a study goes on where it was.")
     ] = 30,
-    timeout: Annotated[
-        float | None, typer.Option(callback=_at_least(0), help="Seconds after which no trial is started.")
-    ] = None,
+    timeout: Timeout = None,
     sampler: Annotated[
         str, typer.Option(help="nasbot, nao, combined, evolution, local-search, random, tpe, gp, cmaes or nsgaii.")
     ] = "nasbot",
@@ -95,7 +93,8 @@ def run(
     storage: Storage = _STORAGE,
     study: Annotated[str | None, typer.Option(help="Name of the study; TASK-SAMPLER by default.")] = None,
     transfer_from: Annotated[
-        list[str] | None, typer.Option(help="Study of the same storage to learn from; may be repeated.")
+        list[str] | None,
+        typer.Option(help="Study of the same storage to learn from, a pattern such as 'mnist-*', or all; repeatable."),
     ] = None,
     model: Annotated[Path | None, typer.Option(help="Folder for the best model; STUDY.model by default.")] = None,
     as_json: Json = False,
@@ -132,9 +131,7 @@ def worker(
     trials: Annotated[
         int | None, typer.Option(callback=_at_least(1), help="Trials to run here; what is left by default.")
     ] = None,
-    timeout: Annotated[
-        float | None, typer.Option(callback=_at_least(0), help="Seconds after which no trial is started.")
-    ] = None,
+    timeout: Timeout = None,
 ) -> None:
     """Join studies that run elsewhere and run trials for them."""
     from studies.search import work

@@ -66,7 +66,7 @@ class Search:
         seed: Seed of proposals and initial weights.
         storage: URL of the database.
         study: Name of the study; made of the task and the sampler by default.
-        transfer_from: Studies of the same storage to learn from.
+        transfer_from: Studies of the same storage to learn from: names, globs such as "mnist-*", or "all".
     """
 
     task: str

@@ -136,16 +136,8 @@ def create_study(
         definition = agreed(name, _stored_definition(name, opened), definition, load_if_exists)
     elif is_in_memory(task.reference):
         definition = replace(definition, task=dict(_saved_beside(task, opened).reference))
-    with _quiet_optuna():
-        raw = optuna.create_study(
-            study_name=name, storage=opened, direction=task.direction, load_if_exists=load_if_exists
-        )
-        raw.set_metric_names([task.metric])
-    raw.set_user_attr(DEFINITION, definition.to_dict())
-    if META_FEATURES not in raw.user_attrs:
-        raw.set_user_attr(META_FEATURES, meta_features(task))
     return Study(
-        raw,
+        _recorded(name, opened, definition, task, load_if_exists),
         definition,
         task=task,
         space=space,
@@ -562,6 +554,21 @@ def _fitted(space: Space, task: Task) -> Space:
         )
     size = None if task.image_shape is None else min(task.image_shape[1:])
     return space.for_task(task.kind, size)
+
+
+def _recorded(
+    name: str, storage: BaseStorage, definition: StudyDefinition, task: Task, load_if_exists: bool
+) -> optuna.Study:
+    """The Optuna study of that name, with all in it that other processes need to go on with it or to learn from it."""
+    with _quiet_optuna():
+        raw = optuna.create_study(
+            study_name=name, storage=storage, direction=task.direction, load_if_exists=load_if_exists
+        )
+        raw.set_metric_names([task.metric])
+    raw.set_user_attr(DEFINITION, definition.to_dict())
+    if META_FEATURES not in raw.user_attrs:
+        raw.set_user_attr(META_FEATURES, meta_features(task))
+    return raw
 
 
 def _opened(storage: str | BaseStorage | None) -> BaseStorage:

@@ -78,11 +78,6 @@ class Budget:
         in_time = self.timeout is None or time.monotonic() - self.started < self.timeout
         return in_time and (self.n_trials is None or self.n_trials > 0) and not self.is_spent()
 
-    @property
-    def seconds_left(self) -> float | None:
-        """Seconds until no trial is started any more; None for no limit."""
-        return None if self.timeout is None else max(self.timeout - (time.monotonic() - self.started), 0.0)
-
 
 class Worker:
     """One worker process and the pipe to it.

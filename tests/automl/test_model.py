@@ -127,7 +127,7 @@ def test_prediction_data_that_do_not_fit_get_one_sentence(model: Model, frame: p
         model.score(frame.assign(label=["maybe", *frame["label"][1:]]))
     with pytest.raises(InputError, match="80 rows and 3 targets"):
         model.score(frame, ["yes", "no", "no"])
-    with pytest.raises(InputError, match="use predict"):
+    with pytest.raises(InputError, match="use predict, on the command line without --proba"):
         trained(load_task("diabetes"), epochs=1).predict_proba(np.zeros((1, 10)))
 
 
