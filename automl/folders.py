@@ -25,23 +25,9 @@ def check_place(folder: str | os.PathLike[str], marker: str) -> None:
     Raises:
         InputError: If `folder` exists and is of another sort, or its place cannot be written.
     """
-    place = Path(folder).absolute()
-    if place.is_file() or (place.is_dir() and any(place.iterdir()) and not (place / marker).is_file()):
-        raise InputError(
-            f"got {str(folder)!r}, which exists and holds no {marker}; expected a new folder or one to replace: "
-            "choose another name."
-        )
-    there = next(parent for parent in place.parents if parent.exists())
-    _temporary_folder(there, folder).cleanup()  # rights alone do not tell: a disk may be full or read-only
-
-
-def _temporary_folder(parent: Path, folder: str | os.PathLike[str]) -> tempfile.TemporaryDirectory[str]:
-    try:
-        return tempfile.TemporaryDirectory(dir=parent, prefix=f".{Path(folder).name}.")
-    except OSError as error:
-        raise InputError(
-            f"cannot write {str(folder)!r} ({error.strerror}); choose a place that can be written."
-        ) from error
+    with _place(folder, marker) as place:
+        there = next(parent for parent in place.parents if parent.exists())
+        _beside(place, there).cleanup()  # rights alone do not tell: a disk may be full or read-only
 
 
 @contextmanager
@@ -56,16 +42,37 @@ def written_whole(folder: str | os.PathLike[str], marker: str) -> Iterator[Path]
     Raises:
         InputError: If `folder` exists and is of another sort, or its place cannot be written.
     """
-    check_place(folder, marker)
-    place = Path(folder).absolute()
-    place.parent.mkdir(parents=True, exist_ok=True)
-    with _temporary_folder(place.parent, folder) as temporary:
+    with _place(folder, marker) as place:
+        place.parent.mkdir(parents=True, exist_ok=True)
+        holder = _beside(place, place.parent)
+    with holder as temporary:
         fresh = Path(temporary) / "new"
         fresh.mkdir()
         yield fresh
         if place.exists():
             os.replace(place, Path(temporary) / "old")
         os.replace(fresh, place)
+
+
+@contextmanager
+def _place(folder: str | os.PathLike[str], marker: str) -> Iterator[Path]:
+    """Yields the whole path of a folder that is new or of that sort; what the system refuses is told as bad input."""
+    place = Path(folder).absolute()
+    try:
+        if place.is_file() or (place.is_dir() and any(place.iterdir()) and not (place / marker).is_file()):
+            raise InputError(
+                f"got {str(folder)!r}, which exists and holds no {marker}; expected a new folder or one to replace: "
+                "choose another name."
+            )
+        yield place
+    except OSError as error:
+        raise InputError(
+            f"cannot write {str(folder)!r} ({error.strerror}); choose a place that can be written."
+        ) from error
+
+
+def _beside(place: Path, parent: Path) -> tempfile.TemporaryDirectory[str]:
+    return tempfile.TemporaryDirectory(dir=parent, prefix=f".{place.name}.")
 
 
 def remove(folder: str | os.PathLike[str]) -> None:

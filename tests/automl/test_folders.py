@@ -31,6 +31,15 @@ def test_a_place_that_cannot_be_written_is_refused(tmp_path: Path) -> None:
         pass
 
 
+@pytest.mark.parametrize("parts", [("a" * 300,), ("a" * 300, "it")])
+def test_names_that_are_too_long_are_refused(tmp_path: Path, parts: tuple[str, ...]) -> None:
+    with pytest.raises(InputError, match="too long"):
+        check_place(tmp_path.joinpath(*parts), "mark.json")
+    with pytest.raises(InputError, match="too long"), written_whole(tmp_path.joinpath(*parts), "mark.json"):
+        pass
+    assert not list(tmp_path.iterdir())
+
+
 def test_a_place_is_checked_without_a_trace(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     check_place(tmp_path / "new" / "folders" / "it", "mark.json")
