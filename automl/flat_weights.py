@@ -19,6 +19,8 @@ _BETAS = (0.9, 0.999)
 _SMOOTHING = 0.99  # RMSprop's, as torch has it
 _EPSILON = 1e-8
 
+_DIVIDING = ("cpu", "cuda")  # devices whose fused kernels divide the gradient themselves; others' pass it over
+
 _aten = torch.ops.aten
 
 Step = Callable[[float, Tensor], None]
@@ -57,6 +59,13 @@ class FlatWeights:
         length: Tensor = torch.linalg.vector_norm(self.gradient)
         return length.div_(norm).clamp_(min=1.0)
 
+    def divisor(self, excess: Tensor) -> Tensor | None:
+        """What is left for a fused kernel to divide the gradient by: `excess`, or nothing where it cannot."""
+        if self.flat.device.type in _DIVIDING:
+            return excess
+        self.gradient.div_(excess)
+        return None
+
     def decay(self, share: float) -> None:
         """Shrinks the matrices by a share of themselves: decoupled weight decay (Loshchilov and Hutter 2019)."""
         self._matrices.mul_(1.0 - share)
@@ -90,7 +99,7 @@ def _adamw(weights: FlatWeights) -> Step:
     def step(rate: float, excess: Tensor) -> None:
         steps.add_(1.0)
         state = [weights.flat], [weights.gradient], [means], [squares], none, [steps]
-        _aten._fused_adamw_.default(*state, lr=rate, **fixed, grad_scale=excess)
+        _aten._fused_adamw_.default(*state, lr=rate, **fixed, grad_scale=weights.divisor(excess))
 
     return step
 
@@ -102,7 +111,7 @@ def _sgd(weights: FlatWeights) -> Step:
 
     def step(rate: float, excess: Tensor) -> None:
         state = [weights.flat], [weights.gradient], [momentum]
-        _aten._fused_sgd_.default(*state, lr=rate, **fixed, is_first_step=False, grad_scale=excess)
+        _aten._fused_sgd_.default(*state, lr=rate, **fixed, is_first_step=False, grad_scale=weights.divisor(excess))
 
     return step
 

@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import nn
 
+from automl import flat_weights
 from automl.flat_weights import FlatWeights, optimizer_step
 from automl.network import build_network
 from kernels.architecture import Architecture
@@ -21,9 +22,13 @@ THEIRS: dict[str, Callable[[list[nn.Parameter]], torch.optim.Optimizer]] = {
 }
 
 
+@pytest.mark.parametrize("dividing", [("cpu",), ()], ids=["kernels divide", "kernels do not divide"])
 @pytest.mark.parametrize("clip", [0.5, None])
 @pytest.mark.parametrize("name", THEIRS)
-def test_steps_are_those_of_torch_layer_by_layer(name: str, clip: float | None) -> None:
+def test_steps_are_those_of_torch_layer_by_layer(
+    name: str, clip: float | None, dividing: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(flat_weights, "_DIVIDING", dividing)
     flat, plain = (build_network(MLP, n_inputs=5, n_outputs=3, seed=1) for _ in "ab")
     x, y = torch.randn(16, 5), torch.randint(3, (16,))
     weights = FlatWeights(flat)
