@@ -16,7 +16,7 @@ import torch
 from botorch.acquisition.analytic import LogExpectedImprovement, UpperConfidenceBound
 from torch import Tensor
 
-from automl.surrogates.gaussian_pool import GaussianPool
+from automl.surrogates.gaussian_pool import GaussianPool, independent_pool
 
 Acquisition = Literal["log-ei", "ei", "ucb", "thompson", "ttei"]
 ACQUISITIONS: Final[tuple[str, ...]] = get_args(Acquisition)
@@ -87,14 +87,10 @@ def _ttei(pool: GaussianPool, incumbent: float, n_observed: int, generator: np.r
     top = values.argmax()
     shared = pool.covariance(top[None], torch.arange(len(pool)))[0]
     spread = (pool.variance[top] + pool.variance - 2 * shared).clamp_min(0.0)
-    gap = GaussianPool(pool.mean - pool.mean[top], spread, _no_covariance, pool.noise)
+    gap = independent_pool(pool.mean - pool.mean[top], spread, pool.noise)
     values = _log_ei(gap, 0.0, n_observed, generator)
     values[top] = -math.inf
     return values
-
-
-def _no_covariance(rows: Tensor, columns: Tensor) -> Tensor:
-    raise NotImplementedError("differences to one candidate are only asked for their variances")
 
 
 _FUNCTIONS: Mapping[str, Callable[[GaussianPool, float, int, np.random.Generator], Tensor]] = {

@@ -15,7 +15,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from automl.acquisition import acquisition_values
 from automl.observations import Candidate, Observations
@@ -25,7 +24,7 @@ from automl.proposers.nasbot import NASBOTProposer
 from automl.proposers.pool import check_request, unseen_sample
 from automl.spaces.base import Space
 from automl.surrogates.base import Prediction
-from automl.surrogates.gaussian_pool import GaussianPool
+from automl.surrogates.gaussian_pool import GaussianPool, independent_pool
 
 
 @dataclass(frozen=True)
@@ -113,7 +112,8 @@ class CombinedProposer:
 
     def _judged(self, pool: Sequence[Proposal], observations: Observations) -> tuple[GaussianPool, float]:
         """What the mixture expects of the pool, and the score to improve on; residuals count as NASBOT counts them."""
-        gaussian = _independent(self._mixture(observations, [proposal.candidate for proposal in pool]))
+        mixture = self._mixture(observations, [proposal.candidate for proposal in pool])
+        gaussian = independent_pool(torch.from_numpy(mixture.mean), torch.from_numpy(mixture.deviation**2))
         if not self._nasbot.counts_residuals:
             return gaussian, float(self._mixture(observations, observations.candidates).mean.min())
         fitted = self._nasbot.surrogate.fit(observations)
@@ -134,13 +134,3 @@ class CombinedProposer:
     @cached_property
     def _nao(self) -> NAOProposer:
         return self.nao or NAOProposer(self.space, n_startup=self.n_startup)
-
-
-def _independent(prediction: Prediction) -> GaussianPool:
-    """The prediction as a pool without covariances, which expected improvement does not ask for."""
-    variance = torch.from_numpy(prediction.deviation**2)
-
-    def covariance(rows: Tensor, columns: Tensor) -> Tensor:
-        return torch.where(rows[:, None] == columns[None, :], variance[rows][:, None], 0.0)
-
-    return GaussianPool(torch.from_numpy(prediction.mean), variance, covariance, 0.0)

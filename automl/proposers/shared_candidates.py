@@ -27,7 +27,7 @@ from automl.proposers.uniform import UniformProposer
 from automl.scales import tie
 from automl.spaces.base import Space
 from automl.surrogates.empirical_prior import fit_empirical_prior
-from automl.surrogates.gaussian_pool import GaussianPool
+from automl.surrogates.gaussian_pool import independent_pool
 from automl.surrogates.pmf import completed, fit_pmf
 from automl.transfer_features import SourceTask
 
@@ -137,7 +137,7 @@ class SharedCandidatesProposer:
         offset, scale = tie(values, mean[at], variance[at])
         scores = (values - offset) / scale
         mean, variance = self._model.posterior(at, scores)
-        pool = GaussianPool(torch.from_numpy(mean), torch.from_numpy(variance), _no_covariance, 0.0)
+        pool = independent_pool(torch.from_numpy(mean), torch.from_numpy(variance))
         return np.asarray(acquisition_values("log-ei", pool, float(scores.min()), len(values), generator).numpy())
 
     @property
@@ -148,10 +148,6 @@ class SharedCandidatesProposer:
                 fit_pmf(matrix) if self.method == "pmf" else fit_empirical_prior(completed(matrix))
             )
         return self._models[self.method]
-
-
-def _no_covariance(rows: torch.Tensor, columns: torch.Tensor) -> torch.Tensor:
-    raise NotImplementedError("candidates are asked about one by one")
 
 
 def pmf(space: Space, sources: Mapping[str, Observations]) -> SharedCandidatesProposer:

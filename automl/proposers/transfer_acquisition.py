@@ -17,7 +17,7 @@ from automl.acquisition import acquisition_values
 from automl.observations import Candidate, Observations
 from automl.portfolio import greedy_portfolio
 from automl.proposers.transfer_knowledge import Knowledge
-from automl.surrogates.gaussian_pool import GaussianPool
+from automl.surrogates.gaussian_pool import independent_pool
 from automl.surrogates.transfer_gp import Inputs, TransferGP
 
 Floats = NDArray[np.float64]
@@ -65,7 +65,7 @@ class TransferAcquisition:
         assert self._fitted is not None, "asked after the first value alone"
         mean, variance = (torch.from_numpy(part) for part in self._fitted.predict(inputs))
         unit = self._fitted.unit
-        pool = GaussianPool((mean - self._incumbent) / unit, variance / unit**2, _no_covariance, 0.0)
+        pool = independent_pool((mean - self._incumbent) / unit, variance / unit**2)
         values = acquisition_values("log-ei", pool, 0.0, self._n_observed, self._generator)
         return np.asarray(values.numpy(), dtype=np.float64)
 
@@ -78,7 +78,3 @@ class TransferAcquisition:
         values = -inputs.mean
         values[[place - len(tried) for place in first]] = np.inf
         return values
-
-
-def _no_covariance(rows: torch.Tensor, columns: torch.Tensor) -> torch.Tensor:
-    raise NotImplementedError("candidates are asked about one by one")

@@ -100,6 +100,15 @@ class GaussianPool(Model):
         return draw
 
 
+def independent_pool(mean: Tensor, variance: Tensor, noise: float = 0.0) -> GaussianPool:
+    """Candidates whose scores have nothing to do with one another: mean and variance, `N` each."""
+
+    def covariance(rows: Tensor, columns: Tensor) -> Tensor:
+        return torch.where(rows[:, None] == columns[None, :], variance[rows][:, None], 0.0)
+
+    return GaussianPool(mean, variance, covariance, noise)
+
+
 def stable_cholesky(covariance: Tensor, noise: float) -> Tensor:
     """The factor of covariance plus noise, with ever more noise where rounding has made that indefinite.
 
