@@ -411,9 +411,8 @@ class _Descent:
         self._square = [torch.zeros_like(parameter) for parameter in self._parameters]
 
     def __call__(self, loss: Tensor) -> None:
-        gradients = list(
-            torch.autograd.grad(loss, self._parameters, materialize_grads=True)
-        )  # the decoder may have none
+        # Zeros for what the loss does not reach: without a reconstruction term that is the decoder.
+        gradients = list(torch.autograd.grad(loss, self._parameters, materialize_grads=True))
         norm = torch.stack(torch._foreach_norm(gradients)).norm()
         scale = min(1.0, _CLIP / (norm.item() + 1e-12))
         self._step += 1
