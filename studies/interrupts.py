@@ -1,14 +1,16 @@
-"""Holding back Ctrl-C for a moment: between the making of a trial and the news of its number nothing may be cut.
+"""Holding back Ctrl-C: a trial may be cut while its candidate is trained, and nowhere else.
 
-A worker that is interrupted there would leave a trial that nobody knows of and that counts as running, until another
-worker misses its heartbeat a minute later.
+A worker that is interrupted between the making of a trial and the news of its number would leave a trial that nobody
+knows of and that counts as running, until another worker misses its heartbeat a minute later. One that is interrupted
+while Optuna writes a result would lose it: `optuna.Study.optimize` stumbles there over a variable without a value.
 """
 
 from __future__ import annotations
 
 import signal
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from types import FrameType, TracebackType
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
@@ -17,7 +19,7 @@ _Handler = Callable[[int, FrameType | None], object]
 
 
 class HeldInterrupts:
-    """Holds SIGINT and SIGTERM back from `with` until `release`, or until the block ends.
+    """Holds SIGINT and SIGTERM back until its block ends, save where `let_through` lets them pass.
 
     Only signals that a Python function handles are held, and only in the main thread, where Python delivers them. A
     second signal is not held: who presses Ctrl-C twice does not want to wait.
@@ -25,7 +27,9 @@ class HeldInterrupts:
     Examples:
         >>> with HeldInterrupts() as held:
         ...     number = 7  # an interrupt that falls here ...
-        ...     held.release()  # ... is raised here
+        ...     with held.let_through():
+        ...         square = number**2  # ... is raised here, and one that falls here, too
+        ...     result = square  # one that falls here is raised when the block ends
     """
 
     def __init__(self) -> None:
@@ -33,24 +37,35 @@ class HeldInterrupts:
         self._received: int | None = None
 
     def __enter__(self) -> HeldInterrupts:
-        if threading.current_thread() is threading.main_thread():
-            handlers = {number: signal.getsignal(number) for number in _SIGNALS}
-            self._handlers = {number: handler for number, handler in handlers.items() if callable(handler)}
-            for number in self._handlers:
-                signal.signal(number, self._hold)
+        self._take()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        self.release()
+        self._release()
 
-    def release(self) -> None:
-        """Lets signals through again, first the one that was held back.
+    @contextmanager
+    def let_through(self) -> Iterator[None]:
+        """Lets signals through for the length of a block, first the one that was held back.
 
         Raises:
-            KeyboardInterrupt: If one was, and its handler raises that, as Python's own does.
+            KeyboardInterrupt: If one was, or one falls into the block, and its handler raises that, as Python's does.
         """
+        try:
+            self._release()
+            yield
+        finally:
+            self._take()
+
+    def _take(self) -> None:
+        if threading.current_thread() is threading.main_thread():
+            handlers = {number: signal.getsignal(number) for number in _SIGNALS}
+            self._handlers = {number: handler for number, handler in handlers.items() if callable(handler)}
+            for number in self._handlers:
+                signal.signal(number, self._hold)
+
+    def _release(self) -> None:
         handlers, self._handlers = self._handlers, {}
         for number, handler in handlers.items():
             signal.signal(number, handler)
@@ -62,4 +77,16 @@ class HeldInterrupts:
         is_second = self._received is not None
         self._received = number
         if is_second:
-            self.release()
+            self._release()
+
+
+def came_of_interrupt(error: BaseException | None) -> bool:
+    """Whether an error is an interrupt, or was raised while one was handled.
+
+    Examples:
+        >>> came_of_interrupt(KeyboardInterrupt()), came_of_interrupt(ValueError())
+        (True, False)
+    """
+    while error is not None and not isinstance(error, KeyboardInterrupt):
+        error = error.__context__
+    return error is not None

@@ -7,7 +7,7 @@ the study goes on. The weights of a trial that is better than all before are kep
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import cast
@@ -71,7 +71,6 @@ class Objective:
         settings: How every candidate is trained.
         seed: Seed of the study.
         models_dir: Where the best trial's model is kept; None for nowhere.
-        on_start: Called with the trial's number before its candidate is trained.
     """
 
     task: Task
@@ -79,7 +78,6 @@ class Objective:
     settings: TrainerSettings
     seed: int
     models_dir: Path | None = None
-    on_start: Callable[[int], None] | None = None
 
     def __call__(self, trial: Trial) -> float:
         """Trains the trial's candidate and returns its value.
@@ -88,8 +86,6 @@ class Objective:
             TrainingFailed: If the training failed.
             optuna.TrialPruned: If the study's pruner stopped it.
         """
-        if self.on_start is not None:
-            self.on_start(trial.number)
         try:
             return self._evaluate(trial)
         except (TrainingFailed, optuna.exceptions.OptunaError):

@@ -44,7 +44,7 @@ from studies.attributes import (
     retried_numbers,
 )
 from studies.history import is_queued
-from studies.interrupts import HeldInterrupts
+from studies.interrupts import HeldInterrupts, came_of_interrupt
 from studies.objective import Objective, TrainingFailed, model_folder, remove_beaten_models
 from studies.resumption import agreed, is_in_memory
 from studies.sampler_names import check_names, make_pruner, make_sampler
@@ -395,24 +395,26 @@ class Study:
             KeyboardInterrupt: After Ctrl-C; the trial has been queued and is run first next time.
         """
         started: list[int] = []
-        study, held = self.optuna, HeldInterrupts()
+        study, held, objective = self.optuna, HeldInterrupts(), self._objective()
 
-        def note(number: int) -> None:
-            started.append(number)
-            held.release()
-            self._check_total(number, n_total, first)
-            if on_start is not None:
-                on_start(number)
+        def run(trial: optuna.Trial) -> float:
+            self._check_total(trial.number, n_total, first)
+            started.append(trial.number)
+            with held.let_through():
+                if on_start is not None:
+                    on_start(trial.number)
+                return objective(trial)
 
-        objective = replace(self._objective(), on_start=note)
         with _quiet_optuna():
             try:
                 with held:
-                    study.optimize(objective, n_trials=1, catch=(TrainingFailed,), callbacks=list(callbacks))
-            except KeyboardInterrupt:
+                    study.optimize(run, n_trials=1, catch=(TrainingFailed,), callbacks=list(callbacks))
+            except (KeyboardInterrupt, UnboundLocalError) as error:
+                if not came_of_interrupt(error):
+                    raise
                 for number in started:
                     self.give_back(number)
-                raise
+                raise KeyboardInterrupt from error
             except _Withdrawn:
                 return None
             except (ValueError, optuna.exceptions.UpdateFinishedTrialError):

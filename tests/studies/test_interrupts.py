@@ -5,7 +5,7 @@ import threading
 
 import pytest
 
-from studies.interrupts import HeldInterrupts
+from studies.interrupts import HeldInterrupts, came_of_interrupt
 
 
 def test_an_interrupt_is_raised_where_it_is_let_through() -> None:
@@ -13,9 +13,33 @@ def test_an_interrupt_is_raised_where_it_is_let_through() -> None:
     with pytest.raises(KeyboardInterrupt), HeldInterrupts() as held:
         signal.raise_signal(signal.SIGINT)
         reached.append("after the signal")
-        held.release()
+        with held.let_through():
+            reached.append("let through")
         reached.append("after its release")
     assert reached == ["after the signal"]
+
+
+def test_after_the_block_that_lets_interrupts_through_they_are_held_again() -> None:
+    reached = []
+    with pytest.raises(KeyboardInterrupt), HeldInterrupts() as held:
+        with held.let_through():
+            reached.append("let through")
+        signal.raise_signal(signal.SIGINT)
+        reached.append("held")
+    assert reached == ["let through", "held"]
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_an_error_in_the_handling_of_an_interrupt_came_of_it() -> None:
+    def stumble() -> None:
+        try:
+            raise KeyboardInterrupt
+        finally:
+            raise UnboundLocalError
+
+    with pytest.raises(UnboundLocalError) as raised:
+        stumble()
+    assert came_of_interrupt(raised.value) and not came_of_interrupt(UnboundLocalError())
 
 
 def test_an_interrupt_that_nothing_lets_through_is_raised_at_the_end() -> None:

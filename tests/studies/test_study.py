@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -147,6 +147,31 @@ def test_an_interrupt_between_the_making_of_a_trial_and_its_start_leaves_it_queu
     assert [trial.state for trial in study.trials] == [TrialState.FAIL, TrialState.WAITING]
     assert retried_numbers(study.trials) == {0}
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+@pytest.mark.parametrize("times", [1, 2])
+def test_an_interrupt_while_a_result_is_written_loses_no_result_at_once_and_none_for_good(
+    url: str, monkeypatch: pytest.MonkeyPatch, times: int
+) -> None:
+    study = make(url)
+    storage = study.optuna._storage
+    write = storage.set_trial_state_values
+
+    def interrupted(trial_id: int, state: TrialState, values: Sequence[float] | None = None) -> bool:
+        if state == TrialState.COMPLETE:
+            for _ in range(times):
+                signal.raise_signal(signal.SIGINT)
+        return write(trial_id, state, values)
+
+    monkeypatch.setattr(storage, "set_trial_state_values", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        study.optimize(n_trials=2)
+    expected = ["COMPLETE"] if times == 1 else ["FAIL", "WAITING"]  # who presses twice does not want to wait
+    assert [trial.state.name for trial in study.trials] == expected
+    monkeypatch.undo()
+    study.optimize(n_trials=1)
+    assert study.n_finished == (2 if times == 1 else 1)
+    assert TrialState.RUNNING not in [trial.state for trial in study.trials]
 
 
 def test_of_two_workers_that_start_the_last_trial_at_once_the_later_withdraws(url: str) -> None:
