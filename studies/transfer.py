@@ -1,8 +1,9 @@
 """TransferSampler: an Optuna sampler that starts a study from what past studies know.
 
-It wraps another sampler, the base. Each trial is either proposed from past studies (`automl.proposers.transfer`) or
-left to the base entirely; without a usable source every call goes to the base, so that both are the same sampler then.
-The decision is written into the trial's system attributes, and into the notes that the dashboard shows.
+It wraps another sampler, the base. Each trial is either proposed from past studies (`automl.proposers.transfer` or,
+where these evaluated the same candidates, `automl.proposers.shared_candidates`) or left to the base entirely; without
+a usable source every call goes to the base, so that both are the same sampler then. The decision is written into the
+trial's system attributes, and into the notes that the dashboard shows.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import operator
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Literal, get_args
 
 import numpy as np
 from optuna.distributions import (
@@ -31,7 +32,9 @@ from optuna.trial import FrozenTrial, TrialState
 from automl.observations import Observations
 from automl.parameters import Categorical, Float, Int, Parameter
 from automl.proposers.base import Proposal
-from automl.proposers.transfer import Decision, TransferProposer, TransferSettings
+from automl.proposers.shared_candidates import Method, SharedCandidatesProposer
+from automl.proposers.transfer import TransferProposer, TransferSettings
+from automl.proposers.transfer_decision import Decision, PastTasksProposer
 from automl.spaces.base import Space
 from automl.spaces.flat import FlatSpace
 from automl.transfer_features import SourceTask
@@ -51,7 +54,7 @@ class _Target:
     """What is searched, and who proposes from past studies there."""
 
     space: Space
-    proposer: TransferProposer
+    proposer: PastTasksProposer
     history: History
     distributions: Mapping[str, BaseDistribution]
     is_guessed: bool
@@ -69,10 +72,13 @@ class TransferSampler(BaseSampler):
         base_sampler: Who proposes otherwise; NASBOT in a space of ours, TPE in a plain study.
         seed: Seed of the proposals; None draws one.
         settings: How sources are used.
+        method: "model" learns from features of the candidates and is guarded against sources that mislead. The others
+            propose candidates of past studies again and suit studies that evaluated the same ones: "portfolio" those
+            that were best between them, one after another, "empirical" and "pmf" by what their values foretell.
 
     Raises:
         ValueError: If there is no source or one is neither a study nor text, both a space and a search space are given,
-            or the storage's URL names no database that can be opened.
+            the method is unknown, or the storage's URL names no database that can be opened.
 
     Example:
         >>> import optuna
@@ -94,6 +100,7 @@ class TransferSampler(BaseSampler):
         base_sampler: BaseSampler | None = None,
         seed: int | None = None,
         settings: TransferSettings | None = None,
+        method: Literal["model"] | Method = "model",
     ) -> None:
         if isinstance(source_studies, str):
             source_studies = (source_studies,)
@@ -107,6 +114,7 @@ class TransferSampler(BaseSampler):
         self._space = space
         self._search_space = None if search_space is None else dict(search_space)
         self._settings = settings or TransferSettings()
+        self._method = _checked(method)
         if isinstance(storage, str):
             check_exists(storage)
             storage = open_storage(storage)
@@ -133,7 +141,7 @@ class TransferSampler(BaseSampler):
         if decision is not None and decision.model == "transfer":
             return
         self.base_sampler.before_trial(study, trial)
-        if decision is not None and decision.knowledge is not None:
+        if decision is not None and decision.sources:
             _note(study, trial, decision, seconds)
 
     def _propose(self, study: Study, trial: FrozenTrial) -> tuple[Decision | None, float]:
@@ -221,7 +229,7 @@ class TransferSampler(BaseSampler):
     ) -> _Target:
         known = self._target
         if known is None or known.space != space:
-            proposer = TransferProposer(space, self._sources, settings=self._settings)
+            proposer = self._proposer(space)
             for name, reason in proposer.refused.items():
                 self._past.tell(name, reason)
             known = _Target(space, proposer, History(space), distributions, is_guessed)
@@ -229,6 +237,11 @@ class TransferSampler(BaseSampler):
             known = replace(known, distributions=distributions, is_guessed=is_guessed)
         self._target = known
         return known
+
+    def _proposer(self, space: Space) -> PastTasksProposer:
+        if self._method == "model":
+            return TransferProposer(space, self._sources, settings=self._settings)
+        return SharedCandidatesProposer(space, self._sources, self._method)
 
     def _observations(self, study: Study, target: _Target, asking: int) -> Observations:
         identity = (study.study_name, study._study_id)
@@ -257,6 +270,13 @@ class TransferSampler(BaseSampler):
 
 # Numbers of finished trials at which the sources are read anew: when the guard judges, and at every doubling after.
 _REREAD = (0, *CHECKPOINTS, *(CHECKPOINTS[-1] * 2**i for i in range(1, 12)))
+
+
+def _checked(method: Literal["model"] | Method) -> Literal["model"] | Method:
+    known = ("model", *get_args(Method))
+    if method not in known:
+        raise ValueError(f"got the method {method!r}, expected one of {', '.join(known)}.")
+    return method
 
 
 def _default_base(space: Space | None, seed: int) -> BaseSampler:

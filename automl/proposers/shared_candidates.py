@@ -3,7 +3,7 @@
 Tasks x candidates make a matrix of normal scores, with holes. The portfolio reads from it an order of trial (greedy
 average rank); the empirical prior (Wang et al. 2018) and matrix factorisation (Fusi et al. 2018) go on learning from
 the target's values by expected improvement. Candidates outside the matrix are the plain proposer's, and so is all
-once the matrix is exhausted or where tasks share too little.
+once the matrix, or the portfolio, is exhausted or where tasks share too little.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from automl.observations import Candidate, Observations
 from automl.portfolio import greedy_portfolio
 from automl.proposers.base import Proposal, Proposer
 from automl.proposers.pool import check_request
+from automl.proposers.transfer_decision import Decision, as_source_tasks
 from automl.proposers.transfer_pool import Listing, translated
 from automl.proposers.uniform import UniformProposer
 from automl.scales import tie
@@ -48,18 +49,21 @@ class SharedCandidatesProposer:
 
     Args:
         space: The space to search; candidates outside it are left out.
-        sources: Observations of past tasks by the task's name.
+        sources: Finished evaluations of past tasks; or observations by the task's name.
         method: "pmf", "empirical" or "portfolio".
         base: The plain proposer; random by default.
         portfolio_size: Number of proposals of the portfolio.
     """
 
     space: Space
-    sources: Mapping[str, Observations]
+    sources: Sequence[SourceTask] | Mapping[str, Observations]
     method: Method = "pmf"
     base: Proposer | None = None
     portfolio_size: int = 10
     _models: dict[str, _Model] = field(default_factory=dict, repr=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "sources", as_source_tasks(self.sources))
 
     def propose(self, observations: Observations, n: int, generator: np.random.Generator) -> list[Proposal]:
         """The next `n` candidates, see `automl.proposers.base.Proposer`.
@@ -68,40 +72,81 @@ class SharedCandidatesProposer:
             ValueError: If `n` is below 1 or the observations have several objectives.
         """
         check_request(observations, n)
-        seen = set(observations.digests)
-        chosen = self._chosen(observations, seen, n, generator)
-        seen |= {candidate.digest for candidate in chosen}
-        proposals = [Proposal(candidate, {"origin": self.method}) for candidate in chosen]
+        decision = self.decide(observations, generator)
+        proposals: list[Proposal] = []
+        if decision.model == "transfer":
+            proposals = self.transferred(decision, observations, n, generator)
         if len(proposals) == n:
             return proposals
-        taken = (*observations.pending, *chosen)
+        taken = (*observations.pending, *(proposal.candidate for proposal in proposals))
         rest = Observations(observations.candidates, observations.values, taken, observations.failed)
-        return proposals + (self.base or UniformProposer(self.space)).propose(rest, n - len(chosen), generator)
+        plain = self.base or UniformProposer(self.space)
+        return proposals + plain.propose(rest, n - len(proposals), generator)
+
+    @property
+    def refused(self) -> dict[str, str]:
+        """Names of the sources that have nothing to offer, each with the reason."""
+        outside = "none of its candidates lies in what the target searches"
+        reasons = {name: outside for name, scores in self._scores[1].items() if not scores}
+        if not self._is_aligned:
+            alone = f"it shares too few candidates with the other sources, expected {_LEAST_SHARED:.0%} known to two"
+            reasons = {name: reasons.get(name, alone) for name in self._scores[1]}
+        return reasons
+
+    def decide(self, observations: Observations, generator: np.random.Generator) -> Decision:
+        """Past tasks, for as long as they have an untried candidate to offer; draws nothing."""
+        if not self._is_aligned:
+            return Decision("base", 0.0, "past tasks share too few candidates")
+        names = tuple(name for name, scores in self._scores[1].items() if scores)
+        offered = self._portfolio if self.method == "portfolio" else slice(None)
+        if not self._listing.open(set(observations.digests))[offered].any():
+            return Decision("base", 0.0, "what past tasks offer has been tried", asked=names)
+        return Decision("transfer", 1.0, f"candidates of past tasks, by {self.method}", asked=names)
+
+    def transferred(
+        self, decision: Decision, observations: Observations, n: int, generator: np.random.Generator
+    ) -> list[Proposal]:
+        """Up to `n` candidates of past tasks, see `automl.proposers.transfer_decision.PastTasksProposer`.
+
+        Raises:
+            ValueError: If the decision is for the plain proposer.
+        """
+        if decision.model != "transfer":
+            raise ValueError("got a decision for the plain proposer, expected one for past tasks; ask the former.")
+        chosen = self._chosen(observations, set(observations.digests), n, generator)
+        return [Proposal(candidate, {"origin": self.method, "transfer": decision.notes}) for candidate in chosen]
 
     @cached_property
-    def _matrix(self) -> tuple[Listing, Floats]:
-        """The candidates that lie in the space, and their normal scores on every task, `T x M`, NaN where unknown."""
+    def _scores(self) -> tuple[dict[str, Candidate], dict[str, dict[str, float]]]:
+        """Past candidates that lie in the space, by digest, and for every task by name the normal scores of its own."""
+        assert not isinstance(self.sources, Mapping), "converted when the proposer was made"
         generator = np.random.default_rng(0)
         inside: dict[str, Candidate] = {}
-        known: list[dict[str, float]] = []
-        for name, task in self.sources.items():
-            source = SourceTask(name, task.candidates, task.values[:, 0])
-            scores: dict[str, float] = {}
+        known: dict[str, dict[str, float]] = {}
+        for source in self.sources:
+            scores = known.setdefault(source.name, {})
             for candidate, score in zip(source.candidates, source.scores, strict=True):
                 moved = translated(self.space, candidate, generator) if candidate.digest not in inside else candidate
                 if moved is not None and moved.digest == candidate.digest:
                     inside.setdefault(candidate.digest, moved)
                     scores[candidate.digest] = float(score)
-            known.append(scores)
-        matrix = np.full((len(known), len(inside)), np.nan)
-        for row, scores in zip(matrix, known, strict=True):
-            row[:] = [scores.get(digest, np.nan) for digest in inside]
-        return Listing(tuple(inside.values())), matrix[~np.isnan(matrix).all(axis=1)]
+        return inside, known
+
+    @cached_property
+    def _listing(self) -> Listing:
+        return Listing(tuple(self._scores[0].values()))
+
+    @cached_property
+    def _matrix(self) -> Floats:
+        """Normal scores of the M candidates on each of the T tasks that have any, `T x M`, NaN where unknown."""
+        inside, known = self._scores
+        rows = [[scores.get(digest, np.nan) for digest in inside] for scores in known.values() if scores]
+        return np.array(rows).reshape(len(rows), len(inside))
 
     @property
     def _is_aligned(self) -> bool:
         """Whether tasks share enough candidates to learn from one another."""
-        matrix = self._matrix[1]
+        matrix = self._matrix
         if self.method == "portfolio":
             return matrix.size > 0
         counts = (~np.isnan(matrix)).sum(axis=0)
@@ -110,24 +155,21 @@ class SharedCandidatesProposer:
     def _chosen(
         self, observations: Observations, seen: set[str], n: int, generator: np.random.Generator
     ) -> list[Candidate]:
-        if not self._is_aligned:
-            return []
-        listing = self._matrix[0]
-        free = listing.open(seen)
+        free = self._listing.open(seen)
         if self.method == "portfolio":
             order = [place for place in self._portfolio if free[place]]
         else:
             order = np.argsort(-np.where(free, self._wanted(observations, generator), -np.inf), kind="stable").tolist()
             order = order[: int(free.sum())]
-        return [listing.candidates[place] for place in order[:n]]
+        return [self._listing.candidates[place] for place in order[:n]]
 
     @cached_property
     def _portfolio(self) -> list[int]:
-        return greedy_portfolio(self._matrix[1], self.portfolio_size)
+        return greedy_portfolio(self._matrix, self.portfolio_size)
 
     def _wanted(self, observations: Observations, generator: np.random.Generator) -> Floats:
         """Expected improvement of every candidate of the matrix; before the first value, how good it is foreseen."""
-        places = self._matrix[0].places
+        places = self._listing.places
         rows = [i for i, candidate in enumerate(observations.candidates) if candidate.digest in places]
         known = {places[observations.candidates[i].digest]: float(observations.values[i, 0]) for i in rows}
         mean, variance = self._model.posterior((), np.empty(0))
@@ -143,7 +185,7 @@ class SharedCandidatesProposer:
     @property
     def _model(self) -> _Model:
         if self.method not in self._models:
-            matrix = self._matrix[1]
+            matrix = self._matrix
             self._models[self.method] = (
                 fit_pmf(matrix) if self.method == "pmf" else fit_empirical_prior(completed(matrix))
             )

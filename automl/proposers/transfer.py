@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +22,7 @@ from automl.proposers.base import Proposal, Proposer
 from automl.proposers.nasbot import NASBOTProposer
 from automl.proposers.pool import check_request
 from automl.proposers.transfer_acquisition import TransferAcquisition
+from automl.proposers.transfer_decision import Decision, as_source_tasks
 from automl.proposers.transfer_knowledge import Knowledge, SourceSettings, comparable, learn, usable
 from automl.proposers.transfer_pool import Listing, PoolSettings, best_observed, sampled_best, sources_best
 from automl.spaces.base import Space
@@ -75,39 +76,6 @@ class TransferSettings:
 
 
 @dataclass(frozen=True, eq=False)
-class Decision:
-    """Who proposes, and why.
-
-    Args:
-        model: "transfer" or "base".
-        weight: Probability with which past tasks were to be believed.
-        reason: What decided, in words.
-        knowledge: What past tasks know; None where they are not asked.
-        dropped: Names of sources that were left out because they contradict the target.
-        fitted: The model of the target's values; None before the first.
-    """
-
-    model: Literal["transfer", "base"]
-    weight: float
-    reason: str
-    knowledge: Knowledge | None = None
-    dropped: tuple[str, ...] = ()
-    fitted: TransferGP | None = None
-
-    @property
-    def notes(self) -> dict[str, Any]:
-        """The decision as JSON-ready facts."""
-        used = () if self.knowledge is None else self.knowledge.names
-        return {
-            "model": self.model,
-            "weight": round(self.weight, 4),
-            "reason": self.reason,
-            "sources": list(used),
-            "dropped": list(self.dropped),
-        }
-
-
-@dataclass(frozen=True, eq=False)
 class TransferProposer:
     """Proposes by past tasks for as long as they help, and by a plain proposer else.
 
@@ -127,9 +95,7 @@ class TransferProposer:
     _listed: dict[tuple[str, ...], Inputs] = field(default_factory=dict, repr=False)
 
     def __post_init__(self) -> None:
-        if isinstance(self.sources, Mapping):
-            tasks = [SourceTask(name, task.candidates, task.values[:, 0]) for name, task in self.sources.items()]
-            object.__setattr__(self, "sources", tasks)
+        object.__setattr__(self, "sources", as_source_tasks(self.sources))
 
     @cached_property
     def plain(self) -> Proposer:

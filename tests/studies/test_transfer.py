@@ -258,6 +258,54 @@ def test_a_given_search_space_is_searched_from_the_first_trial() -> None:
     assert (study.trials[0].value or 0.0) < 0.3
 
 
+def shared(storage: optuna.storages.BaseStorage, shift: float, name: str) -> optuna.Study:
+    """A past study that evaluated the same eight configurations as its kin, each at its own distance from `shift`."""
+    study = optuna.create_study(storage=storage, study_name=name)
+    for place in range(8):
+        study.enqueue_trial({"rate": 10.0 ** (-place / 2), "depth": 1 + place, "kind": "ab"[place % 2]})
+    study.optimize(lambda trial: bowl(trial) + shift * trial.number, n_trials=8)
+    return study
+
+
+@pytest.mark.parametrize("method", ["portfolio", "empirical", "pmf"])
+def test_candidates_that_past_studies_share_are_proposed_again_the_best_first(
+    method: Literal["portfolio", "empirical", "pmf"],
+) -> None:
+    storage = InMemoryStorage()
+    pasts = [shared(storage, 0.02 * i, f"past-{i}") for i in range(4)]
+    sampler = TransferSampler(["past-*"], seed=0, base_sampler=RandomSampler(seed=0), method=method)
+    study = optuna.create_study(storage=storage, study_name="target", sampler=sampler)
+    study.optimize(bowl, n_trials=10)
+    known = [trial.params for trial in pasts[0].trials]
+    assert models(study) == ["transfer"] * 8 + ["base"] * 2
+    assert all(trial.params in known for trial in study.trials[:8])
+    assert len({str(trial.params) for trial in study.trials}) == 10
+    assert study.trials[0].value == min(trial.value or 0.0 for trial in pasts[0].trials)
+    notes = [trial.system_attrs[TRANSFER] for trial in study.trials]
+    assert notes[0]["sources"] == notes[9]["sources"] == [f"past-{i}" for i in range(4)]
+    assert notes[9]["reason"] == "what past tasks offer has been tried"
+
+
+def test_past_studies_that_share_no_candidates_leave_matrix_methods_to_the_base(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    storage = InMemoryStorage()
+    for seed in range(3):
+        past(storage, f"past-{seed}", seed=seed)
+    sampler = TransferSampler(["past-*"], seed=0, base_sampler=RandomSampler(seed=5), method="pmf")
+    study = optuna.create_study(sampler=sampler, storage=storage, study_name="target")
+    study.optimize(bowl, n_trials=3)
+    plain = optuna.create_study(sampler=RandomSampler(seed=5))
+    plain.optimize(bowl, n_trials=3)
+    assert [trial.params for trial in study.trials] == [trial.params for trial in plain.trials]
+    assert sum("shares too few candidates" in record.message for record in caplog.records) == 3  # once a source
+
+
+def test_a_method_that_is_not_known_is_refused() -> None:
+    with pytest.raises(ValueError, match="'portfolo', expected one of model, pmf, empirical, portfolio"):
+        TransferSampler(["past"], method="portfolo")  # type: ignore[arg-type]  # the mistake under test
+
+
 def test_queued_trials_are_run_as_they_are() -> None:
     storage = InMemoryStorage()
     past(storage, "first")
