@@ -59,7 +59,9 @@ def benchmark(
     transfer: Annotated[
         bool, typer.Option("--transfer", help="Samplers may learn from past evaluations of the family's other tasks.")
     ] = False,
-    past: Annotated[str, typer.Option(help="With --transfer: random, tuned or flipped past evaluations.")] = "random",
+    past: Annotated[
+        str, typer.Option(help="With --transfer: random, shared, tuned or flipped past evaluations.")
+    ] = "random",
     past_trials: Annotated[int, typer.Option(help="With --transfer: past evaluations of each other task.")] = 100,
     lcbench: Annotated[Path | None, typer.Option(help="Folder with YAHPO Gym's surrogate, for lcbench tasks.")] = None,
     list_tables: Annotated[bool, typer.Option("--list", help="Print the names of all tables and exit.")] = False,

@@ -16,8 +16,9 @@ from automl.observations import Observations
 from studies.benchmark_samplers import make_searcher
 from studies.tables import BenchmarkTask
 
-PastKind = Literal["random", "tuned", "flipped"]
-"""Random evaluations, those of a search by TPE, or random ones with the sign of their losses turned, to mislead."""
+PastKind = Literal["random", "shared", "tuned", "flipped"]
+"""Random evaluations, of candidates of each task's own or the same for all; those of a search by TPE; or random ones
+with the sign of their losses turned, to mislead."""
 
 KINDS: Final[tuple[PastKind, ...]] = get_args(PastKind)
 _STREAM: Final = 2  # Marks the stream of random past evaluations, apart from the target's own.
@@ -60,7 +61,7 @@ def past_evaluations(
         past: How they are made.
         target: The task that is to be learnt for.
         others: Tasks of the same family; the target itself and tasks with another space are left out.
-        seed: Seed of the evaluations, those of each task their own.
+        seed: Seed of the evaluations, those of each task their own unless they are shared.
 
     Raises:
         InputError: If no task is left.
@@ -68,7 +69,10 @@ def past_evaluations(
     usable = [task for task in others if task.name != target.name and task.space == target.space]
     if not usable:
         raise InputError(f"got {target.name!r} and no other task of its space to learn from; name another family.")
-    return {task.name: _evaluations(past, task, [seed, place, _STREAM]) for place, task in enumerate(usable)}
+    places = [0] * len(usable) if past.kind == "shared" else range(len(usable))
+    return {
+        task.name: _evaluations(past, task, [seed, place, _STREAM]) for place, task in zip(places, usable, strict=True)
+    }
 
 
 def _evaluations(past: Past, task: BenchmarkTask, seed: list[int]) -> Observations:

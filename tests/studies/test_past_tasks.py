@@ -63,6 +63,14 @@ def test_flipped_past_has_the_signs_of_its_losses_turned(family: list[Table]) ->
     assert np.array_equal(flipped.values, -straight.values)
 
 
+def test_tasks_of_a_shared_past_know_the_same_candidates_by_losses_of_their_own(family: list[Table]) -> None:
+    shared = past_evaluations(Past("shared", 12), target_of(family), family, seed=0)
+    assert shared["b.csv"].candidates == shared["c.csv"].candidates
+    assert not np.array_equal(shared["b.csv"].values, shared["c.csv"].values)
+    own = past_evaluations(Past("random", 12), target_of(family), family, seed=0)
+    assert own["b.csv"].candidates != own["c.csv"].candidates
+
+
 def test_another_seed_draws_another_past(family: list[Table]) -> None:
     first, again, other = (past_evaluations(Past(), target_of(family), family, seed)["c.csv"] for seed in (0, 0, 1))
     assert first.candidates == again.candidates != other.candidates
