@@ -24,7 +24,6 @@ from optuna.distributions import (
 from optuna.samplers import BaseSampler, TPESampler
 from optuna.search_space import intersection_search_space
 from optuna.storages import BaseStorage
-from optuna.storages._heartbeat import get_heartbeat_thread
 from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
@@ -40,7 +39,7 @@ from studies.attributes import PROPOSAL, TRANSFER, json_ready
 from studies.distributions import to_distributions
 from studies.history import History, is_decided
 from studies.past_studies import PastStudies, SourceStudy
-from studies.samplers import NASBOTSampler
+from studies.samplers import NASBOTSampler, proposing
 from studies.storage import check_exists, open_storage
 
 _logger = logging.getLogger("automl.studies")
@@ -123,13 +122,8 @@ class TransferSampler(BaseSampler):
 
     def before_trial(self, study: Study, trial: FrozenTrial) -> None:
         """Decides who proposes the trial, and proposes it where that is for past studies."""
-        # As in `ProposerSampler`: a trial that waits for its proposal gives signs of life, and fails if that fails.
-        try:
-            with get_heartbeat_thread(trial._trial_id, study._storage):
-                decision, seconds = self._propose(study, trial)
-        except BaseException:
-            study._storage.set_trial_state_values(trial._trial_id, TrialState.FAIL)
-            raise
+        with proposing(study, trial):
+            decision, seconds = self._propose(study, trial)
         if decision is not None and decision.model == "transfer":
             return
         self.base_sampler.before_trial(study, trial)

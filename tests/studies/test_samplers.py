@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -155,6 +156,30 @@ def test_a_proposer_that_fails_leaves_no_running_trial_behind() -> None:
     with pytest.raises(RuntimeError, match="no idea"):
         study.optimize(loss, n_trials=1)
     assert [trial.state for trial in study.trials] == [TrialState.COMPLETE, TrialState.FAIL]
+
+
+def test_threads_of_one_process_propose_one_at_a_time() -> None:
+    met = []
+
+    class Meeting:
+        """Waits for another thread to come in."""
+
+        space = SPACE
+        barrier = threading.Barrier(2, timeout=0.3)
+
+        def propose(self, observations: Observations, n: int, generator: np.random.Generator) -> list[Proposal]:
+            try:
+                self.barrier.wait()
+                met.append(True)
+            except threading.BrokenBarrierError:
+                met.append(False)
+            return UniformProposer(SPACE).propose(observations, n, generator)
+
+    study = optuna.create_study(sampler=LocalSearchSampler(SPACE, seed=0))
+    study.optimize(loss, n_trials=1)
+    study.sampler = ProposerSampler(Meeting(), seed=0, n_startup_trials=1)
+    study.optimize(loss, n_trials=2, n_jobs=2)
+    assert met == [False, False]
 
 
 def test_parameters_beyond_the_space_go_to_the_independent_sampler() -> None:
