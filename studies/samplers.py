@@ -254,10 +254,11 @@ class CombinedSampler(ProposerSampler):
         space: The space to search.
         seed: Seed of all proposals; None draws one.
         n_startup_trials: Number of finished trials before the models are asked; until then proposals are random.
+        acquisition: "log-ei", "ei", "ucb", "thompson" or "ttei", of both models together.
         independent_sampler: Answers for parameters that are not the space's; random by default.
 
     Raises:
-        ValueError: If `n_startup_trials` is below 1.
+        ValueError: If `n_startup_trials` is below 1 or the acquisition function is unknown.
     """
 
     def __init__(
@@ -266,13 +267,15 @@ class CombinedSampler(ProposerSampler):
         *,
         seed: int | None = None,
         n_startup_trials: int = 10,
+        acquisition: Acquisition = "log-ei",
         independent_sampler: BaseSampler | None = None,
     ) -> None:
-        from automl.proposers.combined import CombinedProposer  # brings BoTorch, which few callers of this module need
+        # Deferred: these bring BoTorch, which few callers of this module need.
+        from automl.proposers.combined import CombinedProposer
         from automl.proposers.nao import NAOProposer
 
         self.nao = NAOProposer(space, n_startup=n_startup_trials)
-        proposer = CombinedProposer(space, n_startup=n_startup_trials, nao=self.nao)
+        proposer = CombinedProposer(space, n_startup=n_startup_trials, acquisition=acquisition, nao=self.nao)
         super().__init__(
             proposer, seed=seed, n_startup_trials=n_startup_trials, independent_sampler=independent_sampler
         )

@@ -15,6 +15,7 @@ from optuna.trial import TrialState
 
 from automl.observations import Observations
 from automl.proposers.base import Proposal
+from automl.proposers.combined import CombinedProposer
 from automl.proposers.evolution import EvolutionProposer
 from automl.proposers.nao import LatentSearch
 from automl.proposers.uniform import UniformProposer
@@ -22,7 +23,14 @@ from automl.surrogates.nao import NAOSettings
 from studies.attributes import PROPOSAL
 from studies.distributions import to_distributions
 from studies.objective import suggest
-from studies.samplers import LocalSearchSampler, NAOSampler, NASBOTSampler, ProposerSampler, RegularisedEvolutionSampler
+from studies.samplers import (
+    CombinedSampler,
+    LocalSearchSampler,
+    NAOSampler,
+    NASBOTSampler,
+    ProposerSampler,
+    RegularisedEvolutionSampler,
+)
 from studies.storage import open_storage
 from tests.contracts.small_spaces import ChainSpace, ListedSpace
 
@@ -210,6 +218,12 @@ def test_nao_s_settings_reach_its_proposer() -> None:
     search, settings = LatentSearch(latent=False), NAOSettings(n_heads=1)
     nao = NAOSampler(SPACE, seed=0, n_startup_trials=7, acquisition="ucb", search=search, settings=settings).nao
     assert (nao.n_startup, nao.acquisition, nao.search, nao.settings) == (7, "ucb", search, settings)
+
+
+def test_the_combined_sampler_s_acquisition_function_reaches_its_proposer() -> None:
+    proposer = CombinedSampler(SPACE, seed=0, n_startup_trials=7, acquisition="thompson").proposer
+    assert isinstance(proposer, CombinedProposer)
+    assert (proposer.n_startup, proposer.acquisition) == (7, "thompson")
 
 
 def test_fewer_than_one_startup_trial_is_refused() -> None:
