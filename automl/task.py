@@ -20,7 +20,7 @@ from typing import Any, TypedDict, Unpack
 import numpy as np
 from numpy.typing import NDArray
 
-from automl.errors import InputError, did_you_mean, nearest
+from automl.errors import InputError, did_you_mean, listed, nearest
 from automl.folders import file_digest, read_described, write_json, written_whole
 from automl.metrics import Direction, Metric, find_metric, metrics_for
 from automl.preprocessing import MAX_LEVELS, Preprocessor, fit_preprocessor
@@ -403,8 +403,8 @@ def _find_target(table: Table, target: str | None, where: str) -> str:
         return target
     if target is None:
         raise InputError(
-            f"got no target for {where!r}, expected one of its columns ({_some(names)}); name it (--target, or target= "
-            "in Python)."
+            f"got no target for {where!r}, expected one of its columns ({listed(names)}); name it (--target, or "
+            "target= in Python)."
         )
     try:
         return names[int(target)]
@@ -421,7 +421,7 @@ def _from_table(table: Table, target: str, name: str, recipe: Recipe, reference:
     if unknown:
         raise InputError(
             f"got the column {unknown[0]!r} to ignore, which {name!r} lacks; expected one of "
-            f"{_some(list(table.columns))}: mend or drop it (--ignore, or ignore= in Python)."
+            f"{listed(list(table.columns))}: mend or drop it (--ignore, or ignore= in Python)."
         )
     features, column = table.without((*recipe.ignore, target)), table.columns[target]
     _check_size(len(table), name, recipe, features)
@@ -468,10 +468,6 @@ def _check_size(n_rows: int, name: str, recipe: Recipe, features: Table) -> None
             f"{len(features.columns)} columns; expected a column a pixel: mend the shape (--image-shape, or "
             "image_shape= in Python)."
         )
-
-
-def _some(names: Sequence[str], limit: int = 8) -> str:
-    return ", ".join(map(repr, names[:limit])) + (", ..." if len(names) > limit else "")
 
 
 def _built_in(data: str, name: str, target: str | None, recipe: Recipe) -> Task:

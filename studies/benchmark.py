@@ -23,13 +23,14 @@ from typing import Any
 import numpy as np
 
 from automl.errors import InputError
+from automl.metrics import Direction
 from automl.observations import Candidate
 from studies.benchmark_samplers import Searcher, check_sampler, make_searcher, needs_sources
 from studies.lcbench import load_lcbench
 from studies.output_files import written_whole
 from studies.past_tasks import Past, past_evaluations
 from studies.regret import incumbents
-from studies.tables import BenchmarkTask, Direction, load_table, table_from_file
+from studies.tables import BenchmarkTask, load_table, table_from_file
 from studies.trainings import FAMILY, Trainings, load_trainings
 from studies.workers import THREAD_VARIABLES, cores
 
