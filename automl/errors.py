@@ -6,7 +6,7 @@ The command line turns it into one line on stderr and exit status 2; every other
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 
 class InputError(ValueError):
@@ -34,6 +34,14 @@ def nearest(name: str, known: Iterable[str], limit: int = 5) -> str:
         "'label'"
     """
     names = list(known)
-    close = difflib.get_close_matches(name, names, n=limit, cutoff=0.5)
-    listed = (close or names)[:limit]
-    return ", ".join(map(repr, listed)) + (", ..." if not close and len(names) > limit else "")
+    return listed(difflib.get_close_matches(name, names, n=limit, cutoff=0.5) or names, limit)
+
+
+def listed(names: Sequence[str], limit: int = 8) -> str:
+    """The first `limit` names, quoted and comma-separated, with dots where there are more.
+
+    Examples:
+        >>> listed(["age", "town", "label"], limit=2)
+        "'age', 'town', ..."
+    """
+    return ", ".join(map(repr, names[:limit])) + (", ..." if len(names) > limit else "")

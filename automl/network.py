@@ -19,11 +19,8 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from automl.cell_network import cell_join, cell_layer, is_cell_layer
+from automl.cell_network import Shape, cell_join, cell_layer, is_cell_layer
 from kernels.architecture import CONVOLUTIONS, DECISIONS, INPUT, OUTPUT, POOLS, RESIDUALS, Architecture
-
-Shape = tuple[int, ...]
-"""Shape of one row's output of a layer: (units,) or (channels, height, width)."""
 
 _PROBE_ROWS = 256
 _EVALUATION_ROWS = 8192

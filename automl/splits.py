@@ -45,11 +45,11 @@ def split(
 ) -> tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.intp]]:
     """Rows of the training, validation and test parts: disjoint, together all rows, each sorted.
 
-    Within each stratum the rows are shuffled by the seed; each held-out part takes its share, rounded, and at least
-    one, so that every class is trained on and judged.
+    Within each stratum the rows are shuffled by the seed; each held-out part takes its share, rounded, and every part
+    at least one row, so that every class is trained on and judged.
 
     Args:
-        strata: The stratum of each row [n].
+        strata: The stratum of each row [n]; each has as many rows as there are parts, or more.
         seed: Seed of the shuffling.
         validation_fraction: Share of the rows that validate.
         test_fraction: Share of the rows that test.
@@ -61,7 +61,7 @@ def split(
     parts: tuple[list[NDArray[np.intp]], ...] = ([], [], [])
     for stratum in np.unique(strata):
         rows = generator.permutation(np.flatnonzero(strata == stratum))
-        n_test = max(1, round(len(rows) * test_fraction)) if test_fraction else 0
+        n_test = min(max(1, round(len(rows) * test_fraction)), len(rows) - 2) if test_fraction else 0
         n_validation = min(max(1, round(len(rows) * validation_fraction)), len(rows) - n_test - 1)
         n_train = len(rows) - n_test - n_validation
         for part, chosen in zip(parts, np.split(rows, [n_train, n_train + n_validation]), strict=True):

@@ -19,7 +19,7 @@ from typing import Any, TypeGuard
 import numpy as np
 from numpy.typing import NDArray
 
-from automl.errors import InputError
+from automl.errors import InputError, listed
 
 Column = NDArray[np.float64] | NDArray[np.object_]
 
@@ -176,7 +176,7 @@ def as_table(data: object, names: Sequence[str] | None = None) -> Table:
     array = array.reshape(len(array), -1)
     names = tuple(f"x{i}" for i in range(array.shape[1])) if names is None else tuple(names)
     if len(names) != array.shape[1]:
-        raise InputError(f"got an array of {array.shape[1]} columns, expected {len(names)}: {_listed(names)}.")
+        raise InputError(f"got an array of {array.shape[1]} columns, expected {len(names)}: {listed(names)}.")
     return Table({name: as_column(array[:, i]) for i, name in enumerate(names)})
 
 
@@ -290,7 +290,3 @@ def _number_text(number: float) -> str | None:
     if number != number:
         return None
     return str(int(number)) if float(number).is_integer() else repr(float(number))
-
-
-def _listed(names: Sequence[str], limit: int = 8) -> str:
-    return ", ".join(map(repr, names[:limit])) + (", ..." if len(names) > limit else "")

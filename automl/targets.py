@@ -16,6 +16,8 @@ from automl.errors import InputError
 from automl.tables import Column, as_numbers, as_texts, check_finite, is_numeric, missing, standard_deviation
 
 Kind = Literal["classification", "regression"]
+"""What is predicted: classes, by their probabilities, or numbers."""
+
 Label = str | int
 
 # Whole numbers with more values than this are no class indices.

@@ -20,7 +20,7 @@ from typing import Any, TypedDict, Unpack
 import numpy as np
 from numpy.typing import NDArray
 
-from automl.errors import InputError, did_you_mean, nearest
+from automl.errors import InputError, did_you_mean, listed, nearest
 from automl.folders import file_digest, read_described, write_json, written_whole
 from automl.metrics import Direction, Metric, find_metric, metrics_for
 from automl.preprocessing import MAX_LEVELS, Preprocessor, fit_preprocessor
@@ -261,8 +261,7 @@ class Task:
         Raises:
             InputError: If `folder` exists and is no task's.
         """
-        reference = {"source": "folder", "name": self.name, "path": str(Path(folder).absolute()), "digest": self.digest}
-        saved = replace(self, reference=reference)
+        saved = replace(self, reference=_folder_reference(Path(folder), self.name, self.digest))
         parts = {"train": self.train, "validation": self.validation, "test": self.test}
         arrays: dict[str, NDArray[Any]] = {}
         for part_name, part in parts.items():
@@ -297,30 +296,38 @@ class Task:
         facts = read_described(path, _MARKER, _FORMAT, _VERSION)
         try:
             if file_digest(path / _ARRAYS) != facts["sha256"]:
-                raise ValueError("its checksum differs")
+                raise ValueError(f"the checksum of {_ARRAYS} differs")
             with np.load(path / _ARRAYS, allow_pickle=False) as arrays:
                 parts = {name: arrays[name] for name in arrays.files}
-        except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
-            raise InputError(f"{path / _ARRAYS} is damaged or truncated ({error}); save the task again.") from error
+            return cls._from_facts(facts, parts, _folder_reference(path, facts["name"], facts["digest"]))
+        except (OSError, ValueError, LookupError, TypeError, AttributeError, zipfile.BadZipFile) as error:
+            raise InputError(
+                f"the task in {str(folder)!r} is damaged or truncated ({type(error).__name__}: {error}), expected "
+                f"{_MARKER} and {_ARRAYS} as they were saved; save the task again."
+            ) from error
+
+    @classmethod
+    def _from_facts(
+        cls, facts: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]], reference: Mapping[str, Any]
+    ) -> Task:
         shape = facts["image_shape"]
         return cls(
             name=facts["name"],
             metric=facts["metric"],
-            train=Part(parts["train_inputs"], parts["train_targets"]),
-            validation=Part(parts["validation_inputs"], parts["validation_targets"]),
-            test=Part(parts["test_inputs"], parts["test_targets"]) if "test_inputs" in parts else None,
+            train=Part(arrays["train_inputs"], arrays["train_targets"]),
+            validation=Part(arrays["validation_inputs"], arrays["validation_targets"]),
+            test=Part(arrays["test_inputs"], arrays["test_targets"]) if "test_inputs" in arrays else None,
             preprocessor=Preprocessor.from_dict(facts["preprocessor"]),
             target=TargetCoding.from_dict(facts["target"]),
             digest=facts["digest"],
-            reference={
-                "source": "folder",
-                "name": facts["name"],
-                "path": str(path.absolute()),
-                "digest": facts["digest"],
-            },
+            reference=reference,
             image_shape=None if shape is None else (shape[0], shape[1], shape[2]),
             notes=tuple(facts["notes"]),
         )
+
+
+def _folder_reference(folder: Path, name: str, digest: str) -> dict[str, Any]:
+    return {"source": "folder", "name": name, "path": str(folder.absolute()), "digest": digest}
 
 
 def load_task(
@@ -396,8 +403,8 @@ def _find_target(table: Table, target: str | None, where: str) -> str:
         return target
     if target is None:
         raise InputError(
-            f"got no target for {where!r}, expected one of its columns ({_some(names)}); name it (--target, or target= "
-            "in Python)."
+            f"got no target for {where!r}, expected one of its columns ({listed(names)}); name it (--target, or "
+            "target= in Python)."
         )
     try:
         return names[int(target)]
@@ -414,7 +421,7 @@ def _from_table(table: Table, target: str, name: str, recipe: Recipe, reference:
     if unknown:
         raise InputError(
             f"got the column {unknown[0]!r} to ignore, which {name!r} lacks; expected one of "
-            f"{_some(list(table.columns))}: mend or drop it (--ignore, or ignore= in Python)."
+            f"{listed(list(table.columns))}: mend or drop it (--ignore, or ignore= in Python)."
         )
     features, column = table.without((*recipe.ignore, target)), table.columns[target]
     _check_size(len(table), name, recipe, features)
@@ -461,10 +468,6 @@ def _check_size(n_rows: int, name: str, recipe: Recipe, features: Table) -> None
             f"{len(features.columns)} columns; expected a column a pixel: mend the shape (--image-shape, or "
             "image_shape= in Python)."
         )
-
-
-def _some(names: Sequence[str], limit: int = 8) -> str:
-    return ", ".join(map(repr, names[:limit])) + (", ..." if len(names) > limit else "")
 
 
 def _built_in(data: str, name: str, target: str | None, recipe: Recipe) -> Task:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache, cached_property
 
@@ -141,7 +141,7 @@ class OperationAttributes:
 
 @cache
 def cnn_label_costs() -> LabelCosts:
-    """The mismatch table of convolutional networks (spec of the authors' implementation)."""
+    """The mismatch table of convolutional networks, that of the authors' implementation."""
     labels = (INPUT, OUTPUT, "fc", *POOLS, *DECISIONS, "conv3", "res3", "conv5", "res5", "conv7", "res7")
     return LabelCosts(labels, tuple(tuple(_cnn_cost(a, b) for b in labels) for a in labels))
 
@@ -174,18 +174,11 @@ def label_costs(labels: Iterable[str]) -> LabelCosts:
     return LabelCosts(names, tuple(tuple(_default_cost(a, b) for b in names) for a in names))
 
 
-def label_costs_for(architectures: Sequence[Architecture]) -> LabelCosts:
-    """The table that suits the architectures together: NASBOT's for its two families, else `label_costs`.
-
-    Raises:
-        ValueError: If perceptrons and convolutional networks are mixed.
-    """
-    family = common_family(architecture.family for architecture in architectures)
-    if family == "cnn":
-        return cnn_label_costs()
-    if family == "mlp":
-        return mlp_label_costs()
-    return label_costs(sorted({label for architecture in architectures for label in architecture.labels}))
+def label_costs_for(family: Family, labels: Iterable[str] = ()) -> LabelCosts:
+    """The table by which networks of a family are compared: NASBOT's for its two, else `label_costs` of the labels."""
+    if family == "graph":
+        return label_costs(labels)
+    return mlp_label_costs() if family == "mlp" else cnn_label_costs()
 
 
 def common_family(families: Iterable[Family]) -> Family:
@@ -251,7 +244,7 @@ def layer_masses(architecture: Architecture, family: Family | None = None) -> Fl
 
 
 def _processing_masses(architecture: Architecture, family: Family) -> Floats:
-    """Masses of all layers but the ends, which stay 0 (spec of the masses in `layer_masses`)."""
+    """Masses of all layers but the ends, which stay 0; see `layer_masses`."""
     labels, units = architecture.labels, architecture.units
     if family == "graph" and all(u is None for u, label in zip(units, labels, strict=True) if label not in _ENDS):
         return np.array([0.0 if label in _ENDS else 1.0 for label in labels])

@@ -16,17 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from kernels.architecture import Architecture, Family
-from kernels.layer_costs import (
-    FORBIDDEN,
-    LabelCosts,
-    cnn_label_costs,
-    common_family,
-    layer_masses,
-    mlp_label_costs,
-)
-from kernels.layer_costs import (
-    label_costs as default_label_costs,
-)
+from kernels.layer_costs import FORBIDDEN, LabelCosts, common_family, label_costs_for, layer_masses
 from kernels.path_lengths import path_lengths
 
 Floats = npt.NDArray[np.float64]
@@ -66,7 +56,6 @@ def otmann_distances(
         b: Networks of the same family; `a` itself by default.
         nu_str: Weights of the structural cost.
         label_costs: Costs of mismatched labels; by default those of `kernels.layer_costs.label_costs_for`.
-
         n_threads: Threads to divide the pairs among.
 
     Returns:
@@ -86,7 +75,7 @@ class DistanceTable:
 
     Args:
         nu_str: G weights of the structural cost.
-        label_costs: Costs of mismatched labels; by default those that suit the networks met so far.
+        label_costs: Costs of mismatched labels; by default `label_costs_for` the networks met so far.
         max_networks: How many networks to remember; G numbers are kept for every pair of them.
         n_threads: Threads to divide the pairs among.
 
@@ -150,9 +139,9 @@ class DistanceTable:
         if self._given_costs is not None:
             return self._given_costs
         if family != "graph":
-            return mlp_label_costs() if family == "mlp" else cnn_label_costs()
+            return label_costs_for(family)
         self._labels |= dict.fromkeys(label for architecture in architectures for label in architecture.labels)
-        costs = default_label_costs(self._labels)
+        costs = label_costs_for(family, self._labels)
         if not np.array_equal(costs.blocks[: len(self._blocks)], self._blocks):
             self._forget()  # a new label joins blocks by which the networks met so far are sorted
         self._blocks = costs.blocks

@@ -1,17 +1,18 @@
-"""Kernels on layer graphs that count: Weisfeiler-Lehman subtrees, label paths, labels by depth.
+"""What is counted in layer graphs: Weisfeiler-Lehman subtrees, label paths, labels by depth, edges.
 
 The Weisfeiler-Lehman subtree kernel (Shervashidze et al. 2011; Ru et al. 2021, NAS-BOWL) colours every layer by its
 label, then h times anew by its own colour and those of its neighbours, and counts all colours of all rounds. Here
-neighbours are told apart by direction. Label paths are the path encoding of BANANAS (White et al. 2021), counted. Each
-kernel is the cosine of two vectors of counts: positive semi-definite, 1 for a graph with itself, and linear in the size
-of the graphs. Colours are 64-bit digests of what they stand for, so that counts of graphs met at different times, or in
-different processes, have a vocabulary in common.
+neighbours are told apart by direction. As a kernel on its own it is the cosine of two vectors of counts: positive
+semi-definite, 1 for a graph with itself, and linear in the size of the graphs; `kernels.count_kernel` weighs several
+sorts of counts. Label paths are the path encoding of BANANAS (White et al. 2021), counted. Colours are 64-bit digests
+of what they stand for, so that counts of graphs met at different times, or in different processes, have a vocabulary in
+common.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from hashlib import blake2b
 from math import log2
@@ -55,21 +56,15 @@ def weisfeiler_lehman_kernel(
     Raises:
         ValueError: If `iterations` is negative.
     """
-
-    def counts(architecture: Architecture) -> Counts:
-        return weisfeiler_lehman_counts(architecture, iterations, direction=direction, with_units=with_units)
-
-    return _cosine_kernel(counts, a, b)
-
-
-def label_path_kernel(a: Sequence[Architecture], b: Sequence[Architecture] | None = None) -> Floats:
-    """Cosine of the counts of label paths from "ip" to "op", a float64 array (len(a), len(b))."""
-    return _cosine_kernel(label_path_counts, a, b)
-
-
-def label_depth_kernel(a: Sequence[Architecture], b: Sequence[Architecture] | None = None) -> Floats:
-    """Cosine of the counts of labels by depth, a float64 array (len(a), len(b))."""
-    return _cosine_kernel(label_depth_counts, a, b)
+    graphs = [*a, *(b or ())]
+    matrix = count_matrix(
+        [weisfeiler_lehman_counts(graph, iterations, direction=direction, with_units=with_units) for graph in graphs]
+    )
+    norms = np.sqrt(matrix.power(2).sum(axis=1))
+    rows, columns = slice(len(a)), slice(len(a)) if b is None else slice(len(a), None)
+    products = (matrix[rows] @ matrix[columns].T).toarray()
+    cosines: Floats = products / np.outer(norms[rows], norms[columns])
+    return cosines
 
 
 @lru_cache(maxsize=_CACHED_NETWORKS)
@@ -162,17 +157,6 @@ def count_matrix(counts: Sequence[Counts]) -> csr_array:
     values = np.array([value for row in counts for value in row.values()], dtype=np.float64)
     starts = np.cumsum([0, *(len(row) for row in counts)])
     return csr_array((values, indices, starts), shape=(len(counts), len(columns)))
-
-
-def _cosine_kernel(
-    counts: Callable[[Architecture], Counts], a: Sequence[Architecture], b: Sequence[Architecture] | None
-) -> Floats:
-    matrix = count_matrix([counts(architecture) for architecture in [*a, *(b or ())]])
-    norms = np.sqrt(matrix.power(2).sum(axis=1))
-    rows, columns = slice(len(a)), slice(len(a)) if b is None else slice(len(a), None)
-    products = (matrix[rows] @ matrix[columns].T).toarray()
-    cosines: Floats = products / np.outer(norms[rows], norms[columns])
-    return cosines
 
 
 def _layer_keys(architecture: Architecture, with_units: bool) -> list[tuple[object, ...]]:

@@ -18,20 +18,22 @@ from functools import lru_cache
 from itertools import product
 from multiprocessing import get_context
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 
 from automl.errors import InputError
+from automl.metrics import Direction
 from automl.observations import Candidate
 from studies.benchmark_samplers import Searcher, check_sampler, make_searcher, needs_sources
 from studies.lcbench import load_lcbench
+from studies.output_files import written_whole
 from studies.past_tasks import Past, past_evaluations
 from studies.regret import incumbents
-from studies.tables import BenchmarkTask, Direction, load_table, table_from_file
+from studies.tables import BenchmarkTask, load_table, table_from_file
 from studies.trainings import FAMILY, Trainings, load_trainings
+from studies.workers import THREAD_VARIABLES, cores
 
-_THREADS: Final = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS")
 _EVALUATION = 1  # Marks the stream of evaluation noise, apart from the sampler's own randomness.
 
 
@@ -60,6 +62,13 @@ class TableSource:
         """Whether candidates are trained instead of looked up."""
         return self.name.startswith(f"{FAMILY}/")
 
+    @property
+    def variant(self) -> str:
+        """What tells its runs from those of others of the same name; empty for a published table."""
+        direction = self.direction if self.target and not self.is_trained else ""
+        epochs = "" if self.epochs is None else f"{self.epochs} epochs"
+        return ", ".join(part for part in (self.target, direction, epochs) if part)
+
     def load(self) -> BenchmarkTask:
         """The table; raises InputError as the function that loads its sort does."""
         return _loaded(self)
@@ -87,6 +96,7 @@ class Plan:
         n_trials: Number of evaluations.
         pending: Number of evaluations that run at a time; 1 for one after another.
         noisy: Whether evaluations are noisy.
+        variant: Which of the tables of that name, see `TableSource.variant`.
         past_kind: How the past evaluations were made that the sampler knew, see `studies.past_tasks`; empty if none.
         past_trials: Number of past evaluations of each other task.
     """
@@ -97,6 +107,7 @@ class Plan:
     n_trials: int
     pending: int
     noisy: bool
+    variant: str = ""
     past_kind: str = ""
     past_trials: int = 0
 
@@ -112,6 +123,7 @@ class Run(Plan):
         n_trials: See there.
         pending: See there.
         noisy: See there.
+        variant: See there.
         past_kind: See there.
         past_trials: See there.
         observed: What the trial's evaluation gave.
@@ -203,7 +215,7 @@ def run_all(
         seeds: One run each.
         n_trials: Evaluations of a run.
         pending: Evaluations that run at a time within a run.
-        n_workers: Processes; None for one a core. With 1 the runs take place in this process.
+        n_workers: Processes; None for one a core that this process may use. With 1 the runs take place in this process.
         past: How past evaluations of other tasks are made; None for samplers that know none.
         family: The tables whose past evaluations are known, the target of each run left out.
         file: Where runs are kept; runs that it holds already are not repeated, other runs in it are left alone.
@@ -213,13 +225,13 @@ def run_all(
         The runs asked for, in the order of tables, samplers and seeds.
 
     Raises:
-        InputError: If a table or sampler is unknown or the file holds something else.
+        InputError: If a table or sampler is unknown, or the file holds something else or cannot be written.
     """
     plans = _plans(sources, samplers, seeds, n_trials, pending, past)
     kept = {found.plan: found for found in read_runs(file)} if file is not None and file.exists() else {}
     missing = {plan: source for plan, source in plans.items() if plan not in kept}
     done = len(plans) - len(missing)
-    for finished in _performed(missing, family, n_workers or os.cpu_count() or 1):
+    for finished in _performed(missing, family, n_workers or cores()):
         kept[finished.plan] = finished
         done += 1
         if file is not None:
@@ -250,6 +262,7 @@ def _plans(
             n_trials=n_trials,
             pending=pending,
             noisy=table.noisy,
+            variant=source.variant,
             past_kind=past.kind if past and needs_sources(sampler) else "",
             past_trials=past.n_trials if past and needs_sources(sampler) else 0,
         ): source
@@ -290,8 +303,8 @@ def _quiet() -> None:
 @contextmanager
 def _single_threads() -> Iterator[None]:
     """Numerical libraries of processes that start within use one thread: runs are parallel already."""
-    before = {name: os.environ.get(name) for name in _THREADS}
-    os.environ.update(dict.fromkeys(_THREADS, "1"))
+    before = {name: os.environ.get(name) for name in THREAD_VARIABLES}
+    os.environ.update(dict.fromkeys(THREAD_VARIABLES, "1"))
     try:
         yield
     finally:
@@ -303,11 +316,14 @@ def _single_threads() -> Iterator[None]:
 
 
 def write_runs(file: Path, runs: Iterable[Run]) -> None:
-    """Writes runs as an array of JSON objects, one a line; the file is never half written."""
+    """Writes runs as an array of JSON objects, one a line; the file is never half written.
+
+    Raises:
+        InputError: If it cannot be written.
+    """
     lines = ",\n".join(json.dumps(asdict(finished)) for finished in runs)
-    draft = file.with_name(f"{file.name}.{os.getpid()}.part")
-    draft.write_text(f"[\n{lines}\n]\n", encoding="utf-8")
-    draft.replace(file)
+    with written_whole(file) as text:
+        text.write(f"[\n{lines}\n]\n")
 
 
 def read_runs(file: Path) -> list[Run]:
@@ -317,14 +333,19 @@ def read_runs(file: Path) -> list[Run]:
         InputError: If the file holds anything else.
     """
     try:
-        return [_run_from(entry) for entry in json.loads(file.read_text(encoding="utf-8"))]
-    except (ValueError, TypeError, KeyError) as error:
+        entries = json.loads(file.read_text(encoding="utf-8"))
+        if not isinstance(entries, list):
+            raise TypeError(f"its JSON is of type {type(entries).__name__}")
+        return [_run_from(entry) for entry in entries]
+    except (ValueError, TypeError) as error:
         raise InputError(
             f"got {str(file)!r}, which holds no runs of a benchmark ({error}); expected a new file or one that "
             "'automl benchmark --json' wrote: choose another name."
         ) from error
 
 
-def _run_from(entry: Mapping[str, Any]) -> Run:
+def _run_from(entry: object) -> Run:
+    if not isinstance(entry, dict):
+        raise TypeError(f"an entry is of type {type(entry).__name__}")
     values: dict[str, Any] = {name: tuple(v) if isinstance(v, list) else v for name, v in entry.items()}
     return Run(**values)

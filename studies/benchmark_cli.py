@@ -16,8 +16,8 @@ import typer
 from automl.errors import InputError
 
 if TYPE_CHECKING:
+    from automl.metrics import Direction
     from studies.benchmark import Plan, Run, TableSource
-    from studies.tables import Direction
 
 _OWN, _LCBENCH = "table", "lcbench"
 _USAGE = "automl benchmark TABLE/NAME ... or automl benchmark table FILE.csv --target COLUMN --direction minimize"

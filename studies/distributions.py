@@ -1,9 +1,9 @@
-"""A space's parameters as Optuna distributions, one to one: `to_parameter(to_distribution(p)) == p` for every p."""
+"""A space's parameters as Optuna distributions and back: `to_parameter(to_distribution(p)) == p` for every p."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import cast
+from typing import Any, cast
 
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 
@@ -26,21 +26,26 @@ def to_distributions(parameters: Mapping[str, Parameter]) -> dict[str, BaseDistr
     return {name: to_distribution(parameter) for name, parameter in parameters.items()}
 
 
-def to_parameter(distribution: BaseDistribution) -> Parameter:
-    """The parameter with the same range or choices: the inverse of `to_distribution`.
+def to_parameter(distribution: BaseDistribution) -> Parameter | None:
+    """The parameter with the same range or choices; a parameter has no steps, which `on_grid` puts back.
 
-    Raises:
-        ValueError: If no parameter has that range: a step other than 1 for integers, a step for floats, a choice of
-            None.
+    None for choices that are no plain values, and for distributions of other kinds.
     """
     match distribution:
-        case FloatDistribution() if distribution.step is None:
+        case FloatDistribution():
             return Float(distribution.low, distribution.high, distribution.log)
-        case IntDistribution() if distribution.step == 1:
+        case IntDistribution():
             return Int(distribution.low, distribution.high, distribution.log)
         case CategoricalDistribution() if None not in distribution.choices:
             return Categorical(cast(tuple[Value, ...], distribution.choices))
-    raise ValueError(
-        f"got {distribution}, expected floats without a step, integers with step 1, or choices without None; "
-        "give the search space such a range, or name the values as choices."
-    )
+    return None
+
+
+def on_grid(distribution: BaseDistribution, value: Any) -> Any:
+    """The value moved to the nearest step of the distribution, where it has steps."""
+    step = getattr(distribution, "step", None)
+    if step is None or (isinstance(distribution, IntDistribution) and step == 1):
+        return value
+    assert isinstance(distribution, FloatDistribution | IntDistribution), "only numbers have steps"
+    moved = distribution.low + round((value - distribution.low) / step) * step
+    return type(value)(min(max(moved, distribution.low), distribution.high))

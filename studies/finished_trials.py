@@ -22,6 +22,7 @@ from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy import func, select
 
 from studies.history import trial_values
+from studies.storage import relational
 
 _FINISHED = (TrialState.COMPLETE, TrialState.PRUNED)
 _AT_A_TIME = 500  # Databases bound the number of variables of a query; SQLite's bound was 999 for long.
@@ -48,7 +49,7 @@ def n_finished(storage: BaseStorage, study_id: int) -> int:
     Raises:
         KeyError: If there is no such study, as storages do.
     """
-    backend = _relational(storage)
+    backend = relational(storage)
     if backend is None:
         return len(storage.get_all_trials(study_id, deepcopy=False, states=_FINISHED))
     storage.get_study_name_from_id(study_id)  # raises where the study has vanished
@@ -65,7 +66,7 @@ def finished_trials(storage: BaseStorage, study_id: int) -> FinishedTrials:
         KeyError: If there is no such study.
     """
     direction = storage.get_study_directions(study_id)[0]
-    backend = _relational(storage)
+    backend = relational(storage)
     if backend is not None:
         return _of_relational(backend, study_id, direction)
     trials = storage.get_all_trials(study_id, deepcopy=False, states=_FINISHED)
@@ -74,7 +75,7 @@ def finished_trials(storage: BaseStorage, study_id: int) -> FinishedTrials:
 
 def asked_for(storage: BaseStorage, study_id: int) -> dict[str, BaseDistribution]:
     """What a study's finished trials asked for, by name, the last trial's where several differ."""
-    backend = _relational(storage)
+    backend = relational(storage)
     if backend is None:
         trials = storage.get_all_trials(study_id, deepcopy=False, states=_FINISHED)
         return {name: distribution for trial in trials for name, distribution in trial.distributions.items()}
@@ -88,12 +89,6 @@ def asked_for(storage: BaseStorage, study_id: int) -> dict[str, BaseDistribution
     )
     with backend.engine.connect() as connection:
         return {name: _distribution(text) for name, text in connection.execute(wanted)}
-
-
-def _relational(storage: BaseStorage) -> RDBStorage | None:
-    """The relational storage beneath Optuna's cache; None for one of another kind."""
-    backend = getattr(storage, "_backend", storage)
-    return backend if isinstance(backend, RDBStorage) else None
 
 
 def _of_trials(trials: Sequence[FrozenTrial], direction: StudyDirection) -> FinishedTrials:

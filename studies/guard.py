@@ -93,11 +93,19 @@ def is_loopback(host: str) -> bool:
 
 
 def _host_is_known(environ: WSGIEnvironment, names: frozenset[str]) -> bool:
-    host = urlsplit(f"//{environ.get('HTTP_HOST', '')}").hostname or ""
     try:
-        return bool(ipaddress.ip_address(host))
+        host = urlsplit(f"//{environ.get('HTTP_HOST', '')}").hostname or ""
+    except ValueError:  # brackets that hold no address
+        return False
+    return host in names or _is_address(host)
+
+
+def _is_address(host: str) -> bool:
+    try:
+        ipaddress.ip_address(host)
     except ValueError:
-        return host in names
+        return False
+    return True
 
 
 def _is_same_origin(environ: WSGIEnvironment) -> bool:
@@ -105,7 +113,7 @@ def _is_same_origin(environ: WSGIEnvironment) -> bool:
     if environ.get("HTTP_SEC_FETCH_SITE", "same-origin") not in ("same-origin", "none"):
         return False
     origin = environ.get("HTTP_ORIGIN")
-    return origin is None or urlsplit(origin).netloc == environ.get("HTTP_HOST")
+    return origin is None or origin.partition("://")[2] == environ.get("HTTP_HOST")
 
 
 def _has_shown_token(environ: WSGIEnvironment, token: str, session: str) -> bool:
@@ -134,13 +142,20 @@ def _ask_for_token(environ: WSGIEnvironment, start_response: StartResponse) -> I
 def _log_in(environ: WSGIEnvironment, start_response: StartResponse, token: str, session: str) -> Iterable[bytes]:
     if environ["REQUEST_METHOD"] != "POST":
         return _login_page(start_response, "200 OK", "Enter the token that was given to automl dashboard.")
-    length = int(environ.get("CONTENT_LENGTH") or 0)
-    form = parse_qs(environ["wsgi.input"].read(min(length, _LONGEST_FORM)).decode(errors="replace"))
+    form = parse_qs(environ["wsgi.input"].read(_form_length(environ)).decode(errors="replace"))
     if not _equal(form.get("token", [""])[0], token):
         return _login_page(start_response, "403 Forbidden", "That is not the token; try again.")
     cookie = f"{_COOKIE}={session}; Path=/; HttpOnly; SameSite=Strict"
     start_response("303 See Other", [("Location", "/dashboard"), ("Set-Cookie", cookie), ("Content-Length", "0")])
     return []
+
+
+def _form_length(environ: WSGIEnvironment) -> int:
+    """How many bytes of a form to read; a negative number, which a visitor may send, would read for ever."""
+    try:
+        return min(max(int(environ.get("CONTENT_LENGTH") or 0), 0), _LONGEST_FORM)
+    except ValueError:
+        return 0
 
 
 def _login_page(start_response: StartResponse, status: str, message: str) -> Iterable[bytes]:

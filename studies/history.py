@@ -81,7 +81,6 @@ class History:
                 known.append((candidate, values))
             elif trial.number not in retried:
                 failed.append(candidate)
-        self._tell_foreign()
         losses = np.array([values for _, values in known], dtype=np.float64).reshape(len(known), len(signs)) * signs
         return Observations(tuple(candidate for candidate, _ in known), losses, tuple(pending), tuple(failed))
 
@@ -91,16 +90,18 @@ class History:
             return decoded(self.space, open_assignment(trial))
         if trial.number not in self._finished:
             self._finished[trial.number] = decoded(self.space, trial.params)
+            if self._finished[trial.number] is None:
+                self._tell_foreign(trial.number)
         return self._finished[trial.number]
 
-    def _tell_foreign(self) -> None:
-        foreign = [number for number, candidate in self._finished.items() if candidate is None]
-        if foreign and not self._told:
+    def _tell_foreign(self, number: int) -> None:
+        """Says, once for a study, that a trial is left out."""
+        if not self._told:
             self._told = True
             _logger.info(
                 "trial %d has no candidate of the sampler's space %s, so nothing is learnt from it or others like it; "
                 "let the objective ask for the parameters of that space, or start a new study.",
-                foreign[0],
+                number,
                 type(self.space).__name__,
             )
 

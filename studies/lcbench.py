@@ -17,10 +17,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from automl.errors import InputError, nearest
+from automl.metrics import Direction
 from automl.observations import Candidate
 from automl.parameters import Float, Int, Parameter
 from automl.spaces.flat import FlatSpace
-from studies.tables import Direction
 
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession

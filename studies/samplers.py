@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from threading import RLock
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -40,6 +41,8 @@ if TYPE_CHECKING:
 
 # Two workers may propose the same candidate in the same moment: the later trial proposes again, at most this often.
 _MAX_COLLISIONS = 5
+
+_ONE_AT_A_TIME = RLock()
 
 
 class ProposerSampler(BaseSampler):
@@ -92,14 +95,8 @@ class ProposerSampler(BaseSampler):
         self._independent_sampler.before_trial(study, trial)
         if len(study.directions) > 1 or is_decided(self.space, trial):
             return
-        # Optuna's loop has not yet taken charge of the trial. Lest it stay RUNNING for ever, it is given signs of life
-        # while the proposer thinks, and is marked as failed where the proposer fails.
-        try:
-            with get_heartbeat_thread(trial._trial_id, study._storage):
-                self._propose(study, trial)
-        except BaseException:
-            study._storage.set_trial_state_values(trial._trial_id, TrialState.FAIL)
-            raise
+        with proposing(study, trial):
+            self._propose(study, trial)
 
     def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
         """The parameters that the trial's proposal decides: the part of the conditional space that it walked."""
@@ -257,10 +254,11 @@ class CombinedSampler(ProposerSampler):
         space: The space to search.
         seed: Seed of all proposals; None draws one.
         n_startup_trials: Number of finished trials before the models are asked; until then proposals are random.
+        acquisition: "log-ei", "ei", "ucb", "thompson" or "ttei", of both models together.
         independent_sampler: Answers for parameters that are not the space's; random by default.
 
     Raises:
-        ValueError: If `n_startup_trials` is below 1.
+        ValueError: If `n_startup_trials` is below 1 or the acquisition function is unknown.
     """
 
     def __init__(
@@ -269,13 +267,15 @@ class CombinedSampler(ProposerSampler):
         *,
         seed: int | None = None,
         n_startup_trials: int = 10,
+        acquisition: Acquisition = "log-ei",
         independent_sampler: BaseSampler | None = None,
     ) -> None:
-        from automl.proposers.combined import CombinedProposer  # brings BoTorch, which few callers of this module need
+        # Deferred: these bring BoTorch, which few callers of this module need.
+        from automl.proposers.combined import CombinedProposer
         from automl.proposers.nao import NAOProposer
 
         self.nao = NAOProposer(space, n_startup=n_startup_trials)
-        proposer = CombinedProposer(space, n_startup=n_startup_trials, nao=self.nao)
+        proposer = CombinedProposer(space, n_startup=n_startup_trials, acquisition=acquisition, nao=self.nao)
         super().__init__(
             proposer, seed=seed, n_startup_trials=n_startup_trials, independent_sampler=independent_sampler
         )
@@ -345,6 +345,22 @@ class LocalSearchSampler(ProposerSampler):
             n_startup_trials=n_startup_trials,
             independent_sampler=independent_sampler,
         )
+
+
+@contextmanager
+def proposing(study: Study, trial: FrozenTrial) -> Iterator[None]:
+    """Looks after a trial, and other threads of the process, while its proposal is made.
+
+    Optuna's loop has not yet taken charge of the trial. Lest it stay RUNNING for ever, it is given signs of life, and
+    is marked as failed where the block fails. Threads (`optuna.Study.optimize(n_jobs=2)`) propose one at a time: fitted
+    models and histories change as they are used, and torch's random state and number of threads are the process's.
+    """
+    try:
+        with get_heartbeat_thread(trial._trial_id, study._storage), _ONE_AT_A_TIME:
+            yield
+    except BaseException:
+        study._storage.set_trial_state_values(trial._trial_id, TrialState.FAIL)
+        raise
 
 
 @contextmanager

@@ -8,7 +8,6 @@ lets readers (the dashboard) and a writer work at the same time and makes a tran
 from __future__ import annotations
 
 import logging
-import re
 import sqlite3
 import threading
 import warnings
@@ -26,6 +25,7 @@ from sqlalchemy.engine import URL, make_url
 
 from automl.errors import InputError
 from studies.attributes import PREFIX, RETRY_HISTORY
+from studies.console import without_passwords
 
 _logger = logging.getLogger("automl.studies")
 
@@ -154,19 +154,22 @@ def sqlite_path(url: str) -> Path | None:
 
 def storage_url(storage: BaseStorage) -> str | None:
     """The URL by which another process can open the same storage; None where there is none (in memory, ...)."""
+    backend = relational(storage)
+    return None if backend is None or _is_in_memory(make_url(backend.url)) else str(backend.url)
+
+
+def relational(storage: BaseStorage) -> RDBStorage | None:
+    """The relational storage beneath Optuna's cache; None for one of another kind."""
     backend = getattr(storage, "_backend", storage)
-    if not isinstance(backend, RDBStorage):
-        return None
-    return None if _is_in_memory(make_url(backend.url)) else str(backend.url)
+    return backend if isinstance(backend, RDBStorage) else None
 
 
 def _parse(url: str) -> URL:
     try:
         return make_url(url)
     except (sqlalchemy.exc.ArgumentError, ValueError) as error:
-        shown = re.sub(r":[^:@/]*@", ":***@", url)  # a password must not be printed even where the rest is unreadable
         raise InputError(
-            f"got the storage URL {shown!r}, expected one such as 'sqlite:///automl.db' or "
+            f"got the storage URL {without_passwords(url)!r}, expected one such as 'sqlite:///automl.db' or "
             "'postgresql+psycopg://user@host/database'; write it in that form."
         ) from error
 

@@ -10,12 +10,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 from pathlib import Path
-from typing import Final, Literal, Protocol
+from typing import Final, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from automl.errors import InputError, nearest
+from automl.metrics import Direction
 from automl.observations import Candidate
 from automl.parameters import Value
 from automl.spaces.base import Space
@@ -24,8 +25,6 @@ from automl.spaces.table import Column, TableSpace
 from automl.tables import Table as Data
 from automl.tables import is_numeric, missing, read_table
 from studies.packaged_tables import graph_hash, graph_values, grid_choices, grid_values
-
-Direction = Literal["minimize", "maximize"]
 
 _PROTEIN_OPERATIONS: Final = ("gcn", "sage", "arma", "dense", "skip")
 _PACKAGE_LABELS: Final = {"dense": "fc"}

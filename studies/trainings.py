@@ -11,12 +11,12 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from automl.metrics import Direction
 from automl.observations import Candidate
 from automl.spaces.base import Space
 from automl.spaces.mlp import MLPSpace
 from automl.task import Task, load_task
 from automl.trainer import TrainerSettings, evaluate_candidate
-from studies.tables import Direction
 
 FAMILY = "train"
 

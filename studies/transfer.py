@@ -16,21 +16,14 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal, get_args
 
 import numpy as np
-from optuna.distributions import (
-    BaseDistribution,
-    CategoricalDistribution,
-    FloatDistribution,
-    IntDistribution,
-)
+from optuna.distributions import BaseDistribution
 from optuna.samplers import BaseSampler, TPESampler
 from optuna.search_space import intersection_search_space
 from optuna.storages import BaseStorage
-from optuna.storages._heartbeat import get_heartbeat_thread
 from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
 from automl.observations import Observations
-from automl.parameters import Categorical, Float, Int, Parameter
 from automl.proposers.base import Proposal
 from automl.proposers.shared_candidates import Method, SharedCandidatesProposer
 from automl.proposers.transfer import TransferProposer, TransferSettings
@@ -40,10 +33,10 @@ from automl.spaces.flat import FlatSpace
 from automl.transfer_features import SourceTask
 from automl.transfer_guard import CHECKPOINTS
 from studies.attributes import PROPOSAL, TRANSFER, json_ready
-from studies.distributions import to_distributions
+from studies.distributions import on_grid, to_distributions, to_parameter
 from studies.history import History, is_decided
 from studies.past_studies import PastStudies, SourceStudy
-from studies.samplers import NASBOTSampler
+from studies.samplers import NASBOTSampler, proposing
 from studies.storage import check_exists, open_storage
 
 _logger = logging.getLogger("automl.studies")
@@ -131,13 +124,8 @@ class TransferSampler(BaseSampler):
 
     def before_trial(self, study: Study, trial: FrozenTrial) -> None:
         """Decides who proposes the trial, and proposes it where that is for past studies."""
-        # As in `ProposerSampler`: a trial that waits for its proposal gives signs of life, and fails if that fails.
-        try:
-            with get_heartbeat_thread(trial._trial_id, study._storage):
-                decision, seconds = self._propose(study, trial)
-        except BaseException:
-            study._storage.set_trial_state_values(trial._trial_id, TrialState.FAIL)
-            raise
+        with proposing(study, trial):
+            decision, seconds = self._propose(study, trial)
         if decision is not None and decision.model == "transfer":
             return
         self.base_sampler.before_trial(study, trial)
@@ -221,7 +209,7 @@ class TransferSampler(BaseSampler):
         asked = self._search_space or intersection_search_space(study.get_trials(deepcopy=False))
         is_guessed = not asked
         distributions = asked or self._past.distributions(study)
-        ranges = {name: parameter for name, d in distributions.items() if (parameter := _parameter(d)) is not None}
+        ranges = {name: parameter for name, d in distributions.items() if (parameter := to_parameter(d)) is not None}
         return self._of_space(FlatSpace(ranges), distributions, is_guessed=is_guessed) if ranges else None
 
     def _of_space(
@@ -249,7 +237,7 @@ class TransferSampler(BaseSampler):
 
     def _publish(self, study: Study, trial: FrozenTrial, target: _Target, proposal: Proposal, seconds: float) -> None:
         params = target.space.encode(proposal.candidate)
-        params = {name: _on_grid(target.distributions[name], value) for name, value in params.items()}
+        params = {name: on_grid(target.distributions[name], value) for name, value in params.items()}
         self._proposed[trial._trial_id] = (target, params)
         published = {
             "params": params,
@@ -296,29 +284,6 @@ def _note(study: Study, trial: FrozenTrial, decision: Decision, seconds: float) 
 def _write(study: Study, trial: FrozenTrial, key: str, value: Any) -> None:
     study._storage.set_trial_system_attr(trial._trial_id, key, value)
     trial.system_attrs[key] = value
-
-
-def _parameter(distribution: BaseDistribution) -> Parameter | None:
-    """The range that a proposal may use; `_on_grid` puts steps back. None for choices that are no plain values."""
-    match distribution:
-        case FloatDistribution():
-            return Float(distribution.low, distribution.high, distribution.log)
-        case IntDistribution():
-            return Int(distribution.low, distribution.high, distribution.log)
-        case CategoricalDistribution():
-            plain = tuple(choice for choice in distribution.choices if choice is not None)
-            return Categorical(plain) if len(plain) == len(distribution.choices) else None
-    return None
-
-
-def _on_grid(distribution: BaseDistribution, value: Any) -> Any:
-    """The value moved to the nearest step of the distribution, where it has steps."""
-    step = getattr(distribution, "step", None)
-    if step is None or (isinstance(distribution, IntDistribution) and step == 1):
-        return value
-    assert isinstance(distribution, FloatDistribution | IntDistribution), "only numbers have steps"
-    moved = distribution.low + round((value - distribution.low) / step) * step
-    return type(value)(min(max(moved, distribution.low), distribution.high))
 
 
 def _contains(distribution: BaseDistribution, value: Any) -> bool:

@@ -27,8 +27,9 @@ from typing import Any, Protocol
 
 _logger = logging.getLogger("automl.studies")
 
-# What limits the threads of NumPy, torch, MKL and OpenBLAS, read when they are imported.
-_THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS")
+THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS")
+"""Environment variables that limit the threads of torch, MKL, OpenBLAS and numba, read when these are imported."""
+
 _POLL_SECONDS = 0.2
 # A worker that was asked to stop has this long to put its trial back into the queue before it is killed.
 _STOP_SECONDS = 30.0
@@ -124,7 +125,7 @@ class Worker:
         try:
             self.process.stdin.write(word + "\n")
             self.process.stdin.flush()
-        except (BrokenPipeError, OSError):
+        except OSError:
             _logger.debug("worker %d is gone already", self.index)
 
     def end(self) -> None:
@@ -258,7 +259,7 @@ def _any_busy(workers: dict[int, Worker], alive: set[int]) -> bool:
 def _environment(n_workers: int) -> dict[str, str]:
     """This process's environment with the cores shared out, and its import path so that workers find the same code."""
     threads = str(max(cores() // n_workers, 1))
-    limits = {name: threads for name in _THREAD_VARIABLES}
+    limits = {name: threads for name in THREAD_VARIABLES}
     return {**os.environ, **limits, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
 
 

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from automl.acquisition import acquisition_values
+from automl.acquisition import Acquisition, acquisition_values, check_acquisition
 from automl.observations import Candidate, Observations
 from automl.proposers.base import Proposal
 from automl.proposers.nao import NAOProposer
@@ -29,26 +29,30 @@ from automl.surrogates.gaussian_pool import GaussianPool, independent_pool
 
 @dataclass(frozen=True)
 class CombinedProposer:
-    """Proposes the candidate of largest expected improvement among those that NASBOT and NAO bring.
+    """Proposes the candidate of largest acquisition value among those that NASBOT and NAO bring.
 
     Args:
         space: The space to search.
         n_startup: Number of known values before the models are asked; until then proposals are random.
         n_from_nasbot: Number of NASBOT's own proposals that enter the pool; all of NAO's do.
-        nasbot: Brings candidates and the Gaussian process; made with its defaults where None.
+        acquisition: "log-ei", "ei", "ucb", "thompson" or "ttei", of the mixture.
+        nasbot: Brings candidates and the Gaussian process; made with the same acquisition function, else with its
+            defaults, where None.
         nao: Brings candidates and the network; made with its defaults where None.
 
     Raises:
-        ValueError: If `n_startup` or `n_from_nasbot` is below 1.
+        ValueError: If `n_startup` or `n_from_nasbot` is below 1, or the acquisition function is unknown.
     """
 
     space: Space
     n_startup: int = 10
     n_from_nasbot: int = 3
+    acquisition: Acquisition = "log-ei"
     nasbot: NASBOTProposer | None = None
     nao: NAOProposer | None = None
 
     def __post_init__(self) -> None:
+        check_acquisition(self.acquisition)
         for name in ("n_startup", "n_from_nasbot"):
             if getattr(self, name) < 1:
                 raise ValueError(f"got {name} = {getattr(self, name)}, expected at least 1; raise it.")
@@ -102,9 +106,9 @@ class CombinedProposer:
 
     def _best(self, pool: Sequence[Proposal], observations: Observations, generator: np.random.Generator) -> Proposal:
         gaussian, incumbent = self._judged(pool, observations)
-        values = acquisition_values("log-ei", gaussian, incumbent, len(observations), generator)
+        values = acquisition_values(self.acquisition, gaussian, incumbent, len(observations), generator)
         best = int(values.argmax())
-        facts: dict[str, Any] = {"acquisition": "log-ei", "acquisition_value": float(values[best])}
+        facts: dict[str, Any] = {"acquisition": self.acquisition, "acquisition_value": float(values[best])}
         facts["predicted_score"] = float(gaussian.mean[best])
         brought = [str(proposal.notes["from"]) for proposal in pool]
         facts["n_pool"] = {supplier: brought.count(supplier) for supplier in ("nasbot", "nao", "both")}
@@ -129,7 +133,7 @@ class CombinedProposer:
 
     @cached_property
     def _nasbot(self) -> NASBOTProposer:
-        return self.nasbot or NASBOTProposer(self.space, n_startup=self.n_startup)
+        return self.nasbot or NASBOTProposer(self.space, n_startup=self.n_startup, acquisition=self.acquisition)
 
     @cached_property
     def _nao(self) -> NAOProposer:

@@ -14,7 +14,6 @@ import math
 from collections.abc import Sequence, Set
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from threading import RLock
 from typing import Any, Literal
 from weakref import WeakKeyDictionary
 
@@ -37,9 +36,6 @@ _HALF_AS_LIKELY = 5
 _LISTED_WITH_DISTANCES = 4096
 _TYPICAL_OF_LISTED = 0.4  # Chosen on the development tables, see BENCHMARKS.md.
 _TRIES = 10  # Draws an edit may take before its parent counts as exhausted.
-
-# Threads of one process (`Study.optimize(n_jobs=2)`) share lists, distances and kernels, which change as they are used.
-_ONE_AT_A_TIME = RLock()
 
 _LISTED: WeakKeyDictionary[Space, dict[tuple[str, ...], ListedPool]] = WeakKeyDictionary()
 
@@ -103,10 +99,6 @@ class NASBOTProposer:
             ValueError: If `n` is below 1 or the observations have several objectives.
         """
         check_request(observations, n)
-        with _ONE_AT_A_TIME:
-            return self._proposals(observations, n, generator)
-
-    def _proposals(self, observations: Observations, n: int, generator: np.random.Generator) -> list[Proposal]:
         seen = set(observations.digests)
         search = self._search(observations, generator) if len(observations) >= self.n_startup else None
         proposals: list[Proposal] = []
@@ -128,8 +120,7 @@ class NASBOTProposer:
         """
         if len(observations) < self.n_startup:
             return observations.candidates[int(observations.values[:, 0].argmin())] if len(observations) else None
-        with _ONE_AT_A_TIME:
-            return observations.candidates[int(self._model.fit(observations).fitted_scores.argmin())]
+        return observations.candidates[int(self._model.fit(observations).fitted_scores.argmin())]
 
     def _notes(self, found: _Found, fitted: FittedArchitectureGP) -> dict[str, Any]:
         notes: dict[str, Any] = {

@@ -10,15 +10,13 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
 from automl.observations import Candidate
 from automl.parameters import Parameter, Value, coerced
-
-TaskKind = Literal["classification", "regression"]
-"""What a network is to predict: class probabilities (decision layer "softmax") or numbers ("linear")."""
+from automl.targets import Kind
 
 DECISION_OF_TASK: Mapping[str, str] = {"classification": "softmax", "regression": "linear"}
 """Label of the decision layer by kind of task."""
@@ -76,7 +74,7 @@ class Space(ABC):
         """All candidates of a small finite space; None where they cannot be listed."""
         return None
 
-    def for_task(self, kind: TaskKind, image_size: int | None = None) -> Space:
+    def for_task(self, kind: Kind, image_size: int | None = None) -> Space:
         """The same space with networks that fit a task.
 
         Args:

@@ -22,7 +22,7 @@ import numpy as np
 
 from automl.observations import Candidate
 from automl.parameters import Categorical, Parameter, Value
-from automl.spaces.base import DECISION_OF_TASK, Choose, Space, TaskKind
+from automl.spaces.base import DECISION_OF_TASK, Choose, Space
 from automl.spaces.cell_graphs import (
     Tree,
     contracted,
@@ -44,6 +44,7 @@ from automl.spaces.hyperparameters import (
 )
 from automl.spaces.limits import check_task_kind
 from automl.spaces.neighbours import perturbed
+from automl.targets import Kind
 from kernels.architecture import CNN_LABELS, MLP_LABELS, Architecture, Edge
 
 EDGE_OPERATIONS: Final = ("none", "skip_connect", "nor_conv_1x1", "nor_conv_3x3", "avg_pool_3x3")
@@ -102,7 +103,7 @@ class CellSpace(Space):
     identity: str = "skip"
     channels: tuple[int, ...] = (16, 32)
     copies: int = 1
-    task_kind: TaskKind = "classification"
+    task_kind: Kind = "classification"
     hyperparameters: Mapping[str, Parameter] = DEFAULT_HYPERPARAMETERS
 
     def __post_init__(self) -> None:
@@ -164,7 +165,7 @@ class CellSpace(Space):
         """Every parameter that `build` asks for, by name, in the order of the walk."""
         return {**self._structure, **self.hyperparameters}
 
-    def for_task(self, kind: TaskKind, image_size: int | None = None) -> CellSpace:
+    def for_task(self, kind: Kind, image_size: int | None = None) -> CellSpace:
         """The same cells with the decision layer of a task, and no stage that its images are too small for."""
         halvings = len(self.channels) if image_size is None else max(int(image_size).bit_length() - 1, 1)
         return replace(self, task_kind=kind, channels=self.channels[:halvings])

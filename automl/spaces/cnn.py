@@ -14,7 +14,7 @@ from typing import Any, ClassVar, Final
 
 from automl.observations import Candidate
 from automl.parameters import Categorical, Int, Parameter, Value
-from automl.spaces.base import DECISION_OF_TASK, Choose, TaskKind
+from automl.spaces.base import DECISION_OF_TASK, Choose
 from automl.spaces.hyperparameters import (
     DEFAULT_HYPERPARAMETERS,
     Hyperparameters,
@@ -38,6 +38,7 @@ from automl.spaces.wiring import (
     wiring_of,
     wiring_parameter,
 )
+from automl.targets import Kind
 from automl.validity import CONVOLUTIONAL, POOLING, check_cnn
 from kernels.architecture import CONVOLUTIONS, OUTPUT, POOLS, RESIDUALS, Architecture
 
@@ -87,7 +88,7 @@ class CNNSpace(LayeredSpace):
     fc_units: tuple[int, int] = (16, 256)
     labels: tuple[str, ...] = (*CONVOLUTIONS, *RESIDUALS, *POOLS)
     strided: bool = True
-    task_kind: TaskKind = "classification"
+    task_kind: Kind = "classification"
     hyperparameters: Mapping[str, Parameter] = DEFAULT_HYPERPARAMETERS
 
     def __post_init__(self) -> None:
@@ -138,7 +139,7 @@ class CNNSpace(LayeredSpace):
             parameters[f"fc{layer}_units"] = Int(*self.fc_units, log=True)
         return parameters
 
-    def for_task(self, kind: TaskKind, image_size: int | None = None) -> CNNSpace:
+    def for_task(self, kind: Kind, image_size: int | None = None) -> CNNSpace:
         """The same space with the decision layer of a task of that kind, for images of that size where one is given."""
         return replace(self, task_kind=kind, image_size=self.image_size if image_size is None else image_size)
 

@@ -14,7 +14,7 @@ from typing import Any, ClassVar
 
 from automl.observations import Candidate
 from automl.parameters import Categorical, Int, Parameter, Value
-from automl.spaces.base import DECISION_OF_TASK, Choose, TaskKind
+from automl.spaces.base import DECISION_OF_TASK, Choose
 from automl.spaces.hyperparameters import (
     DEFAULT_HYPERPARAMETERS,
     Hyperparameters,
@@ -35,6 +35,7 @@ from automl.spaces.wiring import (
     wiring_of,
     wiring_parameter,
 )
+from automl.targets import Kind
 from kernels.architecture import INPUT, OUTPUT, RECTIFIERS, SIGMOIDS, Architecture
 
 
@@ -63,7 +64,7 @@ class MLPSpace(LayeredSpace):
 
     _networks: ClassVar[str] = "a multilayer perceptron"
 
-    task_kind: TaskKind = "classification"
+    task_kind: Kind = "classification"
     min_layers: int = 1
     max_layers: int = 8
     units: tuple[int, int] = (8, 512)
@@ -90,7 +91,7 @@ class MLPSpace(LayeredSpace):
             parameters |= input_parameters(layer)
         return parameters
 
-    def for_task(self, kind: TaskKind, image_size: int | None = None) -> MLPSpace:
+    def for_task(self, kind: Kind, image_size: int | None = None) -> MLPSpace:
         """The same space with the decision layer of a task of that kind; images are read as rows of numbers."""
         del image_size
         return replace(self, task_kind=kind)

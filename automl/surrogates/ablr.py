@@ -1,13 +1,9 @@
 """ABLR: one feature network shared by many tasks, one Bayesian linear head a task (Perrone et al. 2018).
 
 The network (three layers of 50 tanh units, section 5 of the paper) and every task's precisions are fitted together by
-the sum of the tasks' negative log marginal likelihoods (eq. 4). Two things are added to the paper:
-
-- the heads share a prior mean `w0` of their weights, so that the model has an opinion on a new task before its first
-  trial;
-- a new task is tied to the others by an affine map `y = mu + sigma z` fitted with its own precisions by marginal
-  likelihood, so that
-  its units do not matter and its few values need no ranks.
+the sum of the tasks' negative log marginal likelihoods (eq. 4). Beyond the paper the heads share a prior mean `w0` of
+their weights, so that the model has an opinion on a new task before its first trial. What a new task's own values say
+is the business of `automl.surrogates.transfer_gp`, which ties them to the shared scale by an affine map.
 """
 
 from __future__ import annotations
@@ -23,12 +19,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from automl.surrogates.bayesian_linear_head import (
-    LinearPosterior,
-    leave_one_out_log_density,
-    negative_log_likelihood,
-    posterior,
-)
+from automl.surrogates.bayesian_linear_head import negative_log_likelihood
 from automl.surrogates.lbfgs import minimise
 
 _WIDTH = 50
@@ -111,14 +102,13 @@ class TaskEvidence:
 
 
 class ABLR:
-    """The fitted shared network, prior mean, heads of the tasks and typical precisions; `fit_ablr` makes one."""
+    """The fitted shared network, prior mean and heads of the tasks; `fit_ablr` makes one."""
 
     def __init__(self, network: nn.Sequential, mean_weights: Tensor, evidence: TaskEvidence) -> None:
         self._network = network
         self._mean_weights = mean_weights
         self._evidence = evidence
         self._heads = evidence.heads(mean_weights)  # [T, D]
-        self._log_precisions = evidence.log_precisions.median(0).values  # of the weights and of the noise, [2]
 
     def of_tasks(self, kept: Sequence[int]) -> ABLR:
         """The model of some of its tasks, by number: the same network, prior mean and heads fitted anew.
@@ -139,66 +129,10 @@ class ABLR:
             features: Tensor = self._network(torch.as_tensor(inputs, dtype=torch.float64))
         return features
 
-    def prior(self, inputs: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Mean and variance on the shared scale of a task of which nothing is known, each `n`."""
-        features = self.features(inputs)
-        alpha = self._log_precisions[0].exp()
-        return (features @ self._mean_weights).numpy(), (features.square().sum(-1) / alpha).numpy()
-
     def foreseen(self, inputs: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """What is expected of `n x P` inputs on a new task, `n`, and on each of the T tasks, `n x T`."""
+        """What is expected of `n x P` inputs on the shared scale, on a new task, `n`, and on each of the T, `n x T`."""
         features = self.features(inputs)
         return (features @ self._mean_weights).numpy(), (features @ self._heads.mT).numpy()
-
-    def task_means(self, inputs: NDArray[np.float64]) -> NDArray[np.float64]:
-        """What each of the T tasks that it was fitted to expects of `n x P` inputs, on the shared scale, `n x T`."""
-        return np.asarray((self.features(inputs) @ self._heads.mT).numpy(), dtype=np.float64)
-
-    def adapt(self, inputs: NDArray[np.float64], values: NDArray[np.float64]) -> AdaptedTask:
-        """The posterior of a task with `n >= 1` evaluations in the task's own units."""
-        features, targets = self.features(inputs), torch.as_tensor(values, dtype=torch.float64)
-        tie = _fit_tie(features, targets, self._mean_weights, self._log_precisions)
-        return AdaptedTask(self, features, targets, tie)
-
-
-@dataclass(frozen=True)
-class Tie:
-    """How a task's values follow from the shared scale: `y = mu + sigma z`, with the task's own precisions."""
-
-    mu: Tensor
-    sigma: Tensor
-    alpha: Tensor
-    beta: Tensor
-
-
-@dataclass(frozen=True, eq=False)
-class AdaptedTask:
-    """ABLR given the evaluations of one task: a posterior in that task's own units."""
-
-    model: ABLR
-    observed: Tensor
-    targets: Tensor
-    tie: Tie
-
-    @cached_property
-    def _standardised(self) -> Tensor:
-        return (self.targets - self.tie.mu) / self.tie.sigma
-
-    @cached_property
-    def _posterior(self) -> LinearPosterior:
-        return posterior(self.observed, self._standardised, self.model._mean_weights, self.tie.alpha, self.tie.beta)
-
-    def predict(self, inputs: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Mean and variance of the noise-free values at `m x P` inputs, each `m`."""
-        mean, variance = self._posterior.predict(self.model.features(inputs))
-        return (self.tie.mu + self.tie.sigma * mean).numpy(), (self.tie.sigma.square() * variance).numpy()
-
-    def leave_one_out_log_density(self) -> NDArray[np.float64]:
-        """Log density of each of the task's values given all its others, `n`, with the tie held fixed."""
-        density = leave_one_out_log_density(
-            self.observed, self._standardised, self.model._mean_weights, self.tie.alpha, self.tie.beta
-        )
-        return (density - self.tie.sigma.log()).numpy()
 
 
 def fit_ablr(tasks: Sequence[TaskData], *, seed: int, settings: ABLRSettings | None = None) -> ABLR:
@@ -260,33 +194,3 @@ def _padded(tasks: Sequence[TaskData]) -> tuple[Tensor, Tensor, Tensor]:
 
 def _bounded(log_precisions: Tensor) -> Tensor:
     return log_precisions.clamp(-_LOG_PRECISION_BOUND, _LOG_PRECISION_BOUND)
-
-
-def _fit_tie(features: Tensor, targets: Tensor, mean_weights: Tensor, log_precisions: Tensor) -> Tie:
-    """Fits mu, sigma, alpha and beta of a new task by maximum a posteriori.
-
-    The precisions are drawn towards the sources' typical ones. The scale is drawn towards the spread that the
-    observed values have for the spread that the prior mean foresees for these very candidates: a target whose first
-    trials are all good ones looks narrow.
-    """
-    n_rows = torch.tensor(float(len(targets)), dtype=torch.float64)
-    foreseen = features @ mean_weights
-    noise = (features.square().sum(-1).mean() / log_precisions[0].exp() + 1.0 / log_precisions[1].exp()).sqrt()
-    scale = targets.std(correction=0) if len(targets) > 1 else targets.abs().mean()
-    start_sigma = (scale / (foreseen.std(correction=0).square() + noise.square()).sqrt()).clamp_min(1e-9)
-    start_mu = targets.mean() - start_sigma * foreseen.mean()
-    free = nn.Parameter(torch.zeros(4, dtype=torch.float64))
-
-    def tie() -> Tie:
-        log_alpha, log_beta = _bounded(log_precisions + free[2:]).unbind()
-        return Tie(start_mu + start_sigma * free[0], start_sigma * free[1].exp(), log_alpha.exp(), log_beta.exp())
-
-    def loss() -> Tensor:
-        now = tie()
-        standardised = (targets - now.mu) / now.sigma
-        fit = negative_log_likelihood(features, standardised, mean_weights, now.alpha, now.beta, n_rows)
-        return fit + n_rows * now.sigma.log() + 0.5 * (free / torch.tensor([1.0, 0.7, 1.0, 1.0])).square().sum()
-
-    minimise(loss, [free], 40)
-    with torch.no_grad():
-        return tie()

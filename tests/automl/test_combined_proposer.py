@@ -1,8 +1,11 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
+from automl.acquisition import ACQUISITIONS, Acquisition
 from automl.proposers.combined import CombinedProposer
 from automl.proposers.nao import NAOProposer
 from automl.spaces.base import Space
@@ -27,6 +30,29 @@ def test_notes_say_who_brought_the_winner_and_how_many_each_brought() -> None:
     assert proposal.notes["from"] in ("nasbot", "nao", "both")
     assert proposal.notes["n_pool"]["nao"] > 0
     assert sum(proposal.notes["n_pool"].values()) >= 3
+
+
+@pytest.fixture(scope="module")
+def any_proposer() -> CombinedProposer:
+    """One whose NAO is shared, and fitted once."""
+    return TestCombinedProposer().make(ChainSpace())
+
+
+@pytest.mark.parametrize("acquisition", ACQUISITIONS)
+def test_every_acquisition_function_chooses_from_the_pool(
+    any_proposer: CombinedProposer, acquisition: Acquisition
+) -> None:
+    proposer = replace(any_proposer, acquisition=acquisition)
+    observations = observe(ChainSpace(), 12)
+    (proposal,) = proposer.propose(observations, 1, np.random.default_rng(0))
+    assert proposer._nasbot.acquisition == proposal.notes["acquisition"] == acquisition
+    assert np.isfinite(proposal.notes["acquisition_value"])
+    assert proposal.candidate.digest not in observations.digests
+
+
+def test_an_unknown_acquisition_function_is_refused() -> None:
+    with pytest.raises(ValueError, match="got the acquisition function 'best', expected one of log-ei"):
+        CombinedProposer(ListedSpace(), acquisition="best")  # type: ignore[arg-type]  # what a user may type
 
 
 def test_it_proposes_better_candidates_than_chance_after_forty() -> None:

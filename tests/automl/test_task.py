@@ -10,11 +10,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from automl.errors import InputError
-from automl.splits import split
 from automl.task import BUILT_IN, Task, load_task, task_from_reference
 
 
@@ -70,25 +67,6 @@ def test_regression_targets_are_standardised_and_judged_in_their_own_units() -> 
     in_units = task.target.decode(task.validation.targets.astype(np.float64)[:, None])
     assert task.score(zeros, task.validation) == pytest.approx(np.sqrt(np.mean((in_units - task.target.mean) ** 2)))
     assert set(task.scores(zeros, task.validation)) == {"rmse", "mae", "r2"}
-
-
-@given(
-    classes=st.lists(st.integers(3, 40), min_size=2, max_size=6),
-    seed=st.integers(0, 99),
-    shares=st.tuples(st.floats(0.05, 0.6), st.floats(0.0, 0.35)),
-)
-@settings(max_examples=40, deadline=None)
-def test_parts_are_disjoint_complete_and_hold_every_class_in_its_share(
-    classes: list[int], seed: int, shares: tuple[float, float]
-) -> None:
-    strata = np.repeat(np.arange(len(classes)), classes)
-    parts = split(strata, seed, *shares)
-    assert sorted(np.concatenate(parts)) == list(range(len(strata)))
-    for part, share in zip(parts[1:], shares, strict=True):
-        counts = np.bincount(strata[part], minlength=len(classes))
-        assert all(abs(count - n * share) <= 1.5 for count, n in zip(counts, classes, strict=True))
-    assert np.bincount(strata[parts[0]], minlength=len(classes)).min() >= 1
-    assert all(np.array_equal(a, b) for a, b in zip(parts, split(strata, seed, *shares), strict=True))
 
 
 def test_the_seed_alone_changes_the_split_and_the_digest() -> None:
@@ -208,6 +186,16 @@ def test_a_reference_to_changed_data_is_refused(tmp_path: Path) -> None:
     unsaved = Task.from_arrays(np.random.default_rng(0).normal(size=(50, 3)), np.arange(50) % 2)
     with pytest.raises(InputError, match=r"Task\.save"):
         task_from_reference(unsaved.reference)
+
+
+@pytest.mark.parametrize("lost", ["name", "digest", "target", "image_shape", "sha256"])
+def test_a_saved_task_whose_description_lacks_a_field_is_refused_as_damaged(tmp_path: Path, lost: str) -> None:
+    load_task("iris").save(tmp_path / "task")
+    facts = json.loads((tmp_path / "task" / "task.json").read_text())
+    del facts[lost]
+    (tmp_path / "task" / "task.json").write_text(json.dumps(facts))
+    with pytest.raises(InputError, match=f"damaged or truncated .KeyError: '{lost}'"):
+        Task.load(tmp_path / "task")
 
 
 def test_saved_tasks_refuse_damage_newer_versions_and_foreign_folders(tmp_path: Path) -> None:

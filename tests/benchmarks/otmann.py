@@ -88,14 +88,14 @@ def _difference(networks: Sequence[Architecture], pairs: Sequence[tuple[int, int
 def _plain_distances(networks: Sequence[Architecture], pairs: Sequence[tuple[int, int]]) -> Floats:
     """Distances (P, G), one transport a pair and weight."""
     features = {i: _features(networks[i]) for pair in pairs for i in pair}
-    costs = label_costs_for(networks).array
+    costs = label_costs_for(networks[0].family).array
     mismatch = np.where(np.isinf(costs), FORBIDDEN, costs)
     return np.array([_plain_pair(features[i], features[j], mismatch) for i, j in pairs])
 
 
 def _features(network: Architecture) -> tuple[Floats, Floats, npt.NDArray[np.int64]]:
     lengths = path_lengths(network)
-    rows = label_costs_for([network]).indices(network)
+    rows = label_costs_for(network.family).indices(network)
     return np.hstack([lengths.from_input, lengths.to_output]), layer_masses(network), rows
 
 

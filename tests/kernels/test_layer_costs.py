@@ -147,12 +147,9 @@ def test_attributes_are_read_off_the_label(label: str, family: str, parametric: 
 
 
 def test_label_costs_for_picks_the_table_of_the_family() -> None:
-    mlp, cnn = chain(("relu", "linear"), (4, None)), chain(("conv3", "softmax"), (4, None))
-    cell = chain(("nor_conv_3x3",), (None,))
-    assert label_costs_for([mlp]) is mlp_label_costs()
-    assert label_costs_for([cnn]) is cnn_label_costs()
-    assert label_costs_for([cell]).labels == ("ip", "op", "nor_conv_3x3")
-    assert label_costs_for([cell, cnn]).labels == ("ip", "op", "conv3", "nor_conv_3x3", "softmax")
+    assert label_costs_for("mlp") is mlp_label_costs()
+    assert label_costs_for("cnn") is cnn_label_costs()
+    assert label_costs_for("graph", ["nor_conv_3x3"]).labels == ("ip", "op", "nor_conv_3x3")
 
 
 def test_perceptrons_and_convolutional_networks_have_no_common_family() -> None:

@@ -16,7 +16,7 @@ from scipy.optimize import linprog
 
 from kernels import otmann, transport
 from kernels.architecture import Architecture
-from kernels.layer_costs import LabelCosts, label_costs_for, layer_masses
+from kernels.layer_costs import LabelCosts, common_family, label_costs_for, layer_masses
 from kernels.otmann import NU_STR, DistanceTable, otmann_distances
 from kernels.path_lengths import path_lengths
 from tests.kernels.networks import REFERENCE_GROUPS, cells, chain, cnns, mlps, reference, reference_networks
@@ -39,9 +39,9 @@ def test_distances_equal_the_reference(group: str) -> None:
 
 def distance_by_highs(a: Architecture, b: Architecture, nu_str: float) -> float:
     """The linear programme of the savings form, written down anew and given to HiGHS."""
-    costs = label_costs_for([a, b])
+    family = common_family([a.family, b.family])
+    costs = label_costs_for(family, [*a.labels, *b.labels])
     mismatch = costs.array[np.ix_(costs.indices(a), costs.indices(b))]
-    family = "graph" if "graph" in (a.family, b.family) else a.family
     first, second = path_lengths(a, family), path_lengths(b, family)
     structure = 0.5 * np.abs(first.from_input[:, None] - second.from_input).mean(axis=2)
     structure += 0.5 * np.abs(first.to_output[:, None] - second.to_output).mean(axis=2)

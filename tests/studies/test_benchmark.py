@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -160,12 +161,41 @@ def test_parallel_processes_give_the_runs_of_one_process(source: TableSource) ->
     assert [found.observed for found in together] == [found.observed for found in alone]
 
 
-def test_a_file_that_holds_no_runs_is_refused_and_left_as_it_was(source: TableSource, tmp_path: Path) -> None:
+def test_runs_on_another_target_of_the_same_file_are_not_taken_for_those_asked_for(
+    source: TableSource, tmp_path: Path
+) -> None:
+    file = tmp_path / "runs.json"
+    others = (replace(source, direction="maximize"), replace(source, target="x"))
+    for number, other in enumerate((source, *others), start=1):
+        (found,) = run_all([other], ["uniform"], [0], n_trials=3, n_workers=1, file=file)
+        assert found.variant == other.variant
+        assert len(read_runs(file)) == number
+
+
+def test_trainings_of_another_length_are_other_runs() -> None:
+    assert TableSource("train/digits").variant == "" != TableSource("train/digits", epochs=5).variant
+
+
+def test_runs_of_a_file_written_before_variants_were_told_are_those_of_the_tables_by_name(
+    source: TableSource, tmp_path: Path
+) -> None:
+    file = tmp_path / "runs.json"
+    (found,) = run_all([source], ["uniform"], [0], n_trials=3, n_workers=1, file=file)
+    (entry,) = json.loads(file.read_text())
+    del entry["variant"]
+    file.write_text(json.dumps([entry]))
+    assert read_runs(file) == [replace(found, variant="")]
+
+
+@pytest.mark.parametrize("text", ['[{"task": "a"}]', "{}", '{"task": "a"}', "[5]", '["a"]', "7", "no JSON"])
+def test_a_file_that_holds_no_runs_is_refused_and_left_as_it_was(
+    source: TableSource, tmp_path: Path, text: str
+) -> None:
     file = tmp_path / "other.json"
-    file.write_text('[{"task": "a"}]')
+    file.write_text(text)
     with pytest.raises(InputError, match="holds no runs of a benchmark"):
         run_all([source], ["uniform"], [0], n_trials=3, n_workers=1, file=file)
-    assert file.read_text() == '[{"task": "a"}]'
+    assert file.read_text() == text
 
 
 def test_the_report_compares_each_sampler_with_the_first(source: TableSource) -> None:

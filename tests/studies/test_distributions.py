@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 
 from automl.parameters import Categorical, Float, Int, Parameter
-from studies.distributions import to_distribution, to_parameter
+from studies.distributions import on_grid, to_distribution, to_parameter
 
 _floats = st.builds(
     lambda low, width, log: Float(low, low + width, log), st.floats(1e-9, 1e9), st.floats(0, 1e9), st.booleans()
@@ -34,13 +34,30 @@ def test_a_parameter_survives_the_way_to_optuna_and_back(parameter: Parameter) -
     [FloatDistribution(0, 1), IntDistribution(1, 100, log=True), CategoricalDistribution(["a", 1])],
 )
 def test_a_distribution_survives_the_way_to_a_parameter_and_back(distribution: BaseDistribution) -> None:
-    assert to_distribution(to_parameter(distribution)) == distribution
+    parameter = to_parameter(distribution)
+    assert parameter is not None and to_distribution(parameter) == distribution
 
 
 @pytest.mark.parametrize(
-    "distribution",
-    [FloatDistribution(0, 1, step=0.5), IntDistribution(0, 10, step=2), CategoricalDistribution([None, "a"])],
+    ("distribution", "value", "nearest"),
+    [
+        (FloatDistribution(0, 1, step=0.25), 0.4, 0.5),
+        (FloatDistribution(0, 1, step=0.25), 0.99, 1.0),
+        (IntDistribution(1, 9, step=4), 4, 5),
+        (IntDistribution(1, 9), 4, 4),
+        (FloatDistribution(0, 1), 0.4, 0.4),
+        (CategoricalDistribution(["a", "b"]), "b", "b"),
+    ],
 )
-def test_a_distribution_without_a_counterpart_is_refused(distribution: BaseDistribution) -> None:
-    with pytest.raises(ValueError, match="expected floats without a step"):
-        to_parameter(distribution)
+def test_a_value_is_moved_to_the_nearest_step(distribution: BaseDistribution, value: object, nearest: object) -> None:
+    assert on_grid(distribution, value) == nearest
+    assert distribution._contains(distribution.to_internal_repr(on_grid(distribution, value)))
+
+
+def test_steps_are_no_part_of_a_parameter() -> None:
+    assert to_parameter(IntDistribution(0, 10, step=2)) == Int(0, 10)
+    assert to_parameter(FloatDistribution(0, 1, step=0.5)) == Float(0, 1)
+
+
+def test_choices_without_a_plain_value_have_no_parameter() -> None:
+    assert to_parameter(CategoricalDistribution([None, "a"])) is None

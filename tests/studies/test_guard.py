@@ -28,13 +28,13 @@ class Visitor:
         self.cookie = ""
 
     def __call__(
-        self, path: str = "/api/studies", method: str = "GET", *, form: str = "", **headers: str
+        self, path: str = "/api/studies", method: str = "GET", *, form: str = "", length: str = "", **headers: str
     ) -> tuple[int, bytes]:
         environ: WSGIEnvironment = {"PATH_INFO": path, "REQUEST_METHOD": method, "HTTP_HOST": "127.0.0.1:8080"}
         environ |= {f"HTTP_{name.upper()}": value for name, value in headers.items()}
         environ |= {
             "wsgi.input": io.BytesIO(form.encode()),
-            "CONTENT_LENGTH": str(len(form)),
+            "CONTENT_LENGTH": length or str(len(form)),
             "HTTP_COOKIE": self.cookie,
         }
         setup_testing_defaults(environ)
@@ -60,7 +60,7 @@ def test_this_machine_may_be_called_by_its_names_and_by_any_address(host: str) -
     assert Visitor()(host=host) == (200, b"inside")
 
 
-@pytest.mark.parametrize("host", ["evil.example", "localhost.evil.example:8080", ""])
+@pytest.mark.parametrize("host", ["evil.example", "localhost.evil.example:8080", "", "[", "[evil]:8080"])
 def test_a_name_that_is_not_this_machine_is_refused(host: str) -> None:
     status, body = Visitor()(host=host)
     assert status == 421
@@ -78,6 +78,7 @@ def test_changes_from_the_dashboards_own_pages_and_from_programs_are_let_through
         {"origin": "http://evil.example"},
         {"origin": "null"},
         {"origin": "http://127.0.0.1:9999"},
+        {"origin": "http://["},
         {"sec_fetch_site": "cross-site"},
         {"sec_fetch_site": "same-site"},
     ],
@@ -113,6 +114,11 @@ def test_logging_in_once_opens_the_dashboard_for_a_browser() -> None:
     assert visitor()[0] == 401
     assert log_in(visitor, TOKEN) == 303
     assert visitor() == (200, b"inside")
+
+
+@pytest.mark.parametrize("length", ["-1", "many", "9" * 5000])
+def test_a_form_whose_length_is_none_is_not_read(length: str) -> None:
+    assert Visitor(token=TOKEN)(LOGIN_PATH, "POST", form=f"token={TOKEN}", length=length)[0] == 403
 
 
 def test_the_cookie_does_not_hold_the_token() -> None:

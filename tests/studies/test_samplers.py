@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from optuna.trial import TrialState
 
 from automl.observations import Observations
 from automl.proposers.base import Proposal
+from automl.proposers.combined import CombinedProposer
 from automl.proposers.evolution import EvolutionProposer
 from automl.proposers.nao import LatentSearch
 from automl.proposers.uniform import UniformProposer
@@ -21,7 +23,14 @@ from automl.surrogates.nao import NAOSettings
 from studies.attributes import PROPOSAL
 from studies.distributions import to_distributions
 from studies.objective import suggest
-from studies.samplers import LocalSearchSampler, NAOSampler, NASBOTSampler, ProposerSampler, RegularisedEvolutionSampler
+from studies.samplers import (
+    CombinedSampler,
+    LocalSearchSampler,
+    NAOSampler,
+    NASBOTSampler,
+    ProposerSampler,
+    RegularisedEvolutionSampler,
+)
 from studies.storage import open_storage
 from tests.contracts.small_spaces import ChainSpace, ListedSpace
 
@@ -157,6 +166,30 @@ def test_a_proposer_that_fails_leaves_no_running_trial_behind() -> None:
     assert [trial.state for trial in study.trials] == [TrialState.COMPLETE, TrialState.FAIL]
 
 
+def test_threads_of_one_process_propose_one_at_a_time() -> None:
+    met = []
+
+    class Meeting:
+        """Waits for another thread to come in."""
+
+        space = SPACE
+        barrier = threading.Barrier(2, timeout=0.3)
+
+        def propose(self, observations: Observations, n: int, generator: np.random.Generator) -> list[Proposal]:
+            try:
+                self.barrier.wait()
+                met.append(True)
+            except threading.BrokenBarrierError:
+                met.append(False)
+            return UniformProposer(SPACE).propose(observations, n, generator)
+
+    study = optuna.create_study(sampler=LocalSearchSampler(SPACE, seed=0))
+    study.optimize(loss, n_trials=1)
+    study.sampler = ProposerSampler(Meeting(), seed=0, n_startup_trials=1)
+    study.optimize(loss, n_trials=2, n_jobs=2)
+    assert met == [False, False]
+
+
 def test_parameters_beyond_the_space_go_to_the_independent_sampler() -> None:
     study = optuna.create_study(sampler=LocalSearchSampler(SPACE, seed=0, n_startup_trials=1))
 
@@ -185,6 +218,12 @@ def test_nao_s_settings_reach_its_proposer() -> None:
     search, settings = LatentSearch(latent=False), NAOSettings(n_heads=1)
     nao = NAOSampler(SPACE, seed=0, n_startup_trials=7, acquisition="ucb", search=search, settings=settings).nao
     assert (nao.n_startup, nao.acquisition, nao.search, nao.settings) == (7, "ucb", search, settings)
+
+
+def test_the_combined_sampler_s_acquisition_function_reaches_its_proposer() -> None:
+    proposer = CombinedSampler(SPACE, seed=0, n_startup_trials=7, acquisition="thompson").proposer
+    assert isinstance(proposer, CombinedProposer)
+    assert (proposer.n_startup, proposer.acquisition) == (7, "thompson")
 
 
 def test_fewer_than_one_startup_trial_is_refused() -> None:

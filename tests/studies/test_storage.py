@@ -122,6 +122,13 @@ def test_a_url_that_cannot_be_opened_is_refused_in_one_sentence(url: str, senten
         open_storage(url)
 
 
+@pytest.mark.parametrize("password", ["secret", "se:cret", "se/cret", "se@cret"])
+def test_the_password_of_a_url_that_cannot_be_read_is_not_shown(password: str) -> None:
+    with pytest.raises(InputError, match="got the storage URL") as refusal:
+        open_storage(f"postgresql://ann:{password}@host:no-port/database")
+    assert "'postgresql://ann:***@host:no-port/database'" in str(refusal.value)
+
+
 def test_a_file_that_is_no_database_is_refused_and_left_as_it_is(tmp_path: Path) -> None:
     path = tmp_path / "notes.txt"
     path.write_text("my notes, and nothing that a database would hold, in more than a hundred bytes" * 2)
