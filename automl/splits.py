@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from automl.errors import InputError
 from automl.tables import Column
-from automl.targets import TargetCoding
+from automl.targets import TargetCoding, target_numbers
 
 _STRATA_OF_VALUES = 10
 
@@ -23,12 +23,13 @@ def strata_of(column: Column, coding: TargetCoding, needed: int) -> NDArray[np.i
     Raises:
         InputError: If a class has fewer.
     """
-    targets = coding.encode(column)
     if coding.kind == "regression":
+        values = target_numbers(coding.name, column)  # not coded: in 32 bits, those with a large mean are all the same
         n_strata = max(1, min(_STRATA_OF_VALUES, len(column) // 10))
-        ranks = np.argsort(np.argsort(targets, kind="stable"), kind="stable")
+        ranks = np.argsort(np.argsort(values, kind="stable"), kind="stable")
         return (ranks * n_strata // len(column)).astype(np.intp)
-    counts = np.bincount(targets.astype(np.intp), minlength=coding.n_outputs)
+    targets = coding.encode(column).astype(np.intp)
+    counts = np.bincount(targets, minlength=coding.n_outputs)
     if counts.min() < needed:
         few = [f"{label!r} ({count})" for label, count in zip(coding.classes, counts, strict=True) if count < needed]
         raise InputError(
@@ -37,7 +38,7 @@ def strata_of(column: Column, coding: TargetCoding, needed: int) -> NDArray[np.i
             "add rows, remove these classes, or predict it as a number if it is one (--kind regression, or "
             "kind='regression' in Python)."
         )
-    return targets.astype(np.intp)
+    return targets
 
 
 def split(

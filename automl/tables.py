@@ -10,6 +10,8 @@ from __future__ import annotations
 import csv
 import gzip
 import hashlib
+import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -118,7 +120,7 @@ def standard_deviation(values: NDArray[np.float64]) -> float:
     if not len(values):
         return 1.0
     deviation = float(np.std(values))
-    return deviation if deviation > 1e-12 * max(1.0, float(np.abs(values).max())) else 1.0
+    return deviation if deviation > 1e-12 * float(np.abs(values).max()) else 1.0
 
 
 def read_table(path: str | Path, text_columns: Sequence[str] = ()) -> Table:
@@ -131,7 +133,8 @@ def read_table(path: str | Path, text_columns: Sequence[str] = ()) -> Table:
         text_columns: Columns to keep as texts even where all their values look like numbers.
 
     Raises:
-        InputError: If the file is missing, empty, damaged, of an unknown ending, or has no rows.
+        InputError: If the file is missing, empty, damaged, of an unknown ending, names two columns the same, or has no
+            rows.
     """
     file = Path(path)
     if not file.is_file():
@@ -186,11 +189,15 @@ def table_from_frame(frame: Any) -> Table:
     Raises:
         InputError: If two columns have the same name.
     """
-    names = [str(name) for name in frame.columns]
-    twice = sorted({name for name in names if names.count(name) > 1})
+    _check_names([str(name) for name in frame.columns])
+    return Table({str(name): _series_column(frame.iloc[:, i]) for i, name in enumerate(frame.columns)})
+
+
+def _check_names(names: Sequence[str]) -> None:
+    """Refuses names that occur twice."""
+    twice = [name for name, count in Counter(names).items() if count > 1]
     if twice:
         raise InputError(f"got several columns named {twice[0]!r}, expected each name once; rename or remove them.")
-    return Table({str(name): _series_column(frame.iloc[:, i]) for i, name in enumerate(names)})
 
 
 def as_column(values: object) -> Column:
@@ -225,6 +232,8 @@ def _read_csv(path: Path, text_columns: Sequence[str]) -> Table:
     try:
         separator, header = _first_line(path)
         headless = bool(header) and all(_is_number(cell) for cell in header)
+        if not headless:  # pandas would rename them, and leave a copy of the target among the inputs
+            _check_names([cell for cell in header if cell])
         names = [f"column_{i + 1}" for i in range(len(header))] if headless else None
         frame = pd.read_csv(
             path,
@@ -262,12 +271,12 @@ def _read_parquet(path: Path, text_columns: Sequence[str]) -> Table:
 
 
 def _first_line(path: Path) -> tuple[str, list[str]]:
-    """The separator of a CSV file (the most frequent one of its first line) and the cells of that line."""
+    """The separator of a CSV file (the most frequent one of its first line, quoted names left out) and its cells."""
     opener = gzip.open if path.name.lower().endswith(".gz") else open
     with opener(path, "rt", encoding="utf-8-sig", newline="") as file:
         line = next((line for line in file if line.strip()), "")
-    separator = max(_SEPARATORS, key=line.count)
-    return separator, next(csv.reader([line], delimiter=separator), [])
+    separator = max(_SEPARATORS, key=re.sub('"[^"]*"', "", line).count)
+    return separator, next(csv.reader([line], delimiter=separator, skipinitialspace=True), [])
 
 
 def _is_number(text: str) -> bool:

@@ -62,13 +62,7 @@ class TargetCoding:
         """
         _check_target_gaps(self.name, column)
         if self.kind == "regression":
-            values = as_numbers(column)
-            if values is None:
-                raise InputError(
-                    f"target {self.name!r} holds texts, expected numbers for a regression; mend these rows, or train "
-                    "a classifier (--kind classification, or kind='classification' in Python)."
-                )
-            return ((values - self.mean) / self.scale).astype(np.float32)
+            return ((target_numbers(self.name, column) - self.mean) / self.scale).astype(np.float32)
         index = {str(label): i for i, label in enumerate(self.classes)}
         texts = as_texts(column)
         strange = sorted({str(text) for text in texts if text not in index})
@@ -125,13 +119,27 @@ def fit_target(name: str, column: Column, kind: Kind | None) -> tuple[TargetCodi
     chosen = kind or _kind_of(column)
     reading = "as given" if kind else "by its values; kind overrides it"
     if chosen == "regression":
-        coding = TargetCoding(name, "regression")
-        coding.encode(column)  # refuses texts
-        return coding, f"target {name!r} is read as a regression ({reading})."
+        target_numbers(name, column)  # refuses texts
+        return TargetCoding(name, "regression"), f"target {name!r} is read as a regression ({reading})."
     classes = _classes(column)
     return TargetCoding(
         name, "classification", classes
     ), f"target {name!r} is read as {len(classes)} classes ({reading})."
+
+
+def target_numbers(name: str, column: Column) -> NDArray[np.float64]:
+    """The values [n] of a regression's target.
+
+    Raises:
+        InputError: If one is no number.
+    """
+    values = as_numbers(column)
+    if values is None:
+        raise InputError(
+            f"target {name!r} holds texts, expected numbers for a regression; mend these rows, or train a classifier "
+            "(--kind classification, or kind='classification' in Python)."
+        )
+    return values
 
 
 def _kind_of(column: Column) -> Kind:

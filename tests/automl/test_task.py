@@ -69,6 +69,24 @@ def test_regression_targets_are_standardised_and_judged_in_their_own_units() -> 
     assert set(task.scores(zeros, task.validation)) == {"rmse", "mae", "r2"}
 
 
+def test_values_with_a_large_mean_are_stratified_and_standardised_as_others_are() -> None:
+    generator = np.random.default_rng(0)
+    inputs = generator.normal(size=(100, 2))
+    values = generator.permutation(100).astype(np.float64)
+    plain, shifted = (Task.from_arrays(inputs, values * scale + mean) for scale, mean in ((0.5, 0.0), (0.5, 1e9)))
+    np.testing.assert_array_equal(shifted.validation.inputs, plain.validation.inputs)
+    np.testing.assert_allclose(shifted.validation.targets, plain.validation.targets, atol=1e-5)
+
+
+@pytest.mark.parametrize("scale", [1e-30, 1e-15, 1e40])
+def test_the_unit_of_a_column_or_target_makes_no_difference(scale: float) -> None:
+    generator = np.random.default_rng(0)
+    inputs, values = generator.normal(size=(60, 2)), generator.normal(size=60)
+    plain, scaled = Task.from_arrays(inputs, values), Task.from_arrays(inputs * scale, values * scale)
+    np.testing.assert_allclose(scaled.train.inputs, plain.train.inputs, atol=1e-5)
+    np.testing.assert_allclose(scaled.train.targets, plain.train.targets, atol=1e-5)
+
+
 def test_the_seed_alone_changes_the_split_and_the_digest() -> None:
     first, again, other = load_task("iris"), load_task("iris"), load_task("iris", seed=1)
     assert first == again and hash(first) == hash(again) and first != other
@@ -152,6 +170,11 @@ def test_a_file_without_a_header_gets_names_and_a_note(tmp_path: Path) -> None:
     assert any("no header" in note for note in task.notes)
 
 
+def test_separators_within_quoted_names_separate_nothing(tmp_path: Path) -> None:
+    path = _text(tmp_path, '"rooms, baths, toilets";kind\n' + "1;a\n2;b\n" * 9)
+    assert load_task(path, "kind").preprocessor.names == ("rooms, baths, toilets",)
+
+
 def test_images_keep_their_shape_and_share_one_scale() -> None:
     images = np.random.default_rng(0).integers(0, 256, (40, 3, 6, 5))
     task = Task.from_arrays(images, np.arange(40) % 2)
@@ -223,6 +246,11 @@ BAD_FILES: dict[str, tuple[Callable[[Path], Path], str | None, str]] = {
     "no text": (lambda folder: _bytes(folder, b"\xff\xfe\x00\x81"), "label", "cannot be read as CSV"),
     "unknown ending": (lambda folder: _text(folder, "x", "data.xlsx"), "label", "file ending in"),
     "damaged Parquet": (lambda folder: _text(folder, "x", "data.parquet"), "label", "cannot be read as Parquet"),
+    "two columns of one name": (
+        lambda folder: _text(folder, "size;label; label\n" + "1;a;a\n2;b;b\n" * 9),
+        "label",
+        "several columns named 'label'",
+    ),
     "no target named": (write_csv, None, "no target"),
     "misspelt target": (write_csv, "lable", "nearest names are 'label'"),
     "one class": (lambda folder: write_csv(folder, label="yes"), "label", "one value only"),
