@@ -129,9 +129,8 @@ def fit_target(name: str, column: Column, kind: Kind | None) -> tuple[TargetCodi
         coding.encode(column)  # refuses texts
         return coding, f"target {name!r} is read as a regression ({reading})."
     classes = _classes(column)
-    return TargetCoding(
-        name, "classification", classes
-    ), f"target {name!r} is read as {len(classes)} classes ({reading})."
+    coding = TargetCoding(name, "classification", classes)
+    return coding, f"target {name!r} is read as {len(classes)} classes ({reading})."
 
 
 def _kind_of(column: Column) -> Kind:
