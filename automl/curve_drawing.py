@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from xml.sax.saxutils import escape
+
+from automl.svg_text import FONT, escaped
 
 _WIDTH, _HEIGHT = 440, 280
 _WIDE = 20.0  # the ratio of the largest value to the smallest from which the scale is logarithmic
@@ -63,14 +64,14 @@ def _epochs(count: int) -> str:
 
 
 def _head(title: str) -> Iterator[str]:
-    text = escape(title)
+    text = escaped(title)
     yield (
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{_WIDTH}" height="{_HEIGHT}" '
         f'viewBox="0 0 {_WIDTH} {_HEIGHT}" class="curve" role="img" aria-labelledby="curve-title">'
     )
     yield f'<title id="curve-title">{text}</title>'
     yield (
-        "<style>.curve text{font-family:Inter,'Segoe UI',Roboto,'Helvetica Neue',Arial,sans-serif;"
+        f"<style>.curve text{{font-family:{FONT};"
         "font-size:11px;fill:#475569}.curve .heading{font-size:15px;font-weight:700;fill:#0f172a}"
         ".curve .grid{stroke:#e2e8f0}.curve path{fill:none;stroke:#2563eb;stroke-width:2;stroke-linejoin:round}</style>"
     )
@@ -92,7 +93,7 @@ def _chart(
         yield f'<text x="{_LEFT - 8}" y="{y(mark) + 4:.1f}" text-anchor="end">{mark:.6g}</text>'
     for epoch in sorted({round(mark) for mark in _ticks(1, max(epochs, 2)) if 1 <= mark <= epochs} | {1}):
         yield f'<text x="{x(epoch):.1f}" y="{_HEIGHT - _BOTTOM + 17}" text-anchor="middle">{epoch}</text>'
-    yield f'<text x="{(_LEFT + _WIDTH - _RIGHT) / 2:.1f}" y="{_HEIGHT - 9}" text-anchor="middle">{escape(axis)}</text>'
+    yield f'<text x="{(_LEFT + _WIDTH - _RIGHT) / 2:.1f}" y="{_HEIGHT - 9}" text-anchor="middle">{escaped(axis)}</text>'
     yield f'<path d="{_path(points, x, y)}"/>'
     if best:
         yield f'<circle cx="{x(best[0]):.1f}" cy="{y(best[1]):.1f}" r="4.5" fill="#e11d48" stroke="#fff"/>'

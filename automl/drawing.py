@@ -10,10 +10,10 @@ import math
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from xml.sax.saxutils import escape
 
 from automl.layer_texts import layer_detail, layer_kind, layer_name
 from automl.layered_layout import Layout, layered_layout
+from automl.svg_text import FONT, escaped
 from kernels.architecture import Architecture
 
 # Kind of layer -> (fill, border), readable with dark text on top and told apart by eyes that see few colours.
@@ -28,11 +28,11 @@ _COLOURS = {
     "decision": ("#ffe4e6", "#e11d48"),
     "other": ("#f4f4f5", "#71717a"),
 }
-_FONT = "Inter,'Segoe UI',Roboto,'Helvetica Neue',Arial,sans-serif"
 _MARGIN = 20.0
 _CLEARANCE = 12.0  # between two lines side by side; boxes keep half as much on each side of them besides
 _PORT = 11.0  # distance between the arrowheads that end in one box
 _ARROW = 7.0
+_ARROWS = (("arrow", "#64748b"), ("skip", "#818cf8"))
 _UPRIGHT = 4.0  # length of a line's last piece, straight down into the arrowhead
 
 
@@ -198,10 +198,10 @@ def _head(width: int, height: int, title: str, description: str) -> Iterator[str
         f'viewBox="0 0 {width} {height}" class="architecture" role="img" '
         'aria-labelledby="architecture-title architecture-description">'
     )
-    yield f'<title id="architecture-title">{_escaped(title)}</title>'
-    yield f'<desc id="architecture-description">{_escaped(description)}</desc>'
+    yield f'<title id="architecture-title">{escaped(title)}</title>'
+    yield f'<desc id="architecture-description">{escaped(description)}</desc>'
     yield (
-        f"<style>.architecture text{{font-family:{_FONT};text-anchor:middle;fill:#0f172a}}"
+        f"<style>.architecture text{{font-family:{FONT};text-anchor:middle;fill:#0f172a}}"
         ".architecture .name{font-size:13px;font-weight:600}.architecture .detail{font-size:11px;fill:#475569}"
         ".architecture .heading{font-size:15px;font-weight:700}.architecture .facts{font-size:11.5px;fill:#64748b}"
         ".architecture path{fill:none;stroke-width:1.6;stroke-linecap:round}"
@@ -209,9 +209,6 @@ def _head(width: int, height: int, title: str, description: str) -> Iterator[str
     )
     yield "<defs>" + "".join(_arrowhead(name, colour) for name, colour in _ARROWS) + "</defs>"
     yield f'<rect width="{width}" height="{height}" rx="12" fill="#ffffff"/>'
-
-
-_ARROWS = (("arrow", "#64748b"), ("skip", "#818cf8"))
 
 
 def _arrowhead(name: str, colour: str) -> str:
@@ -222,24 +219,19 @@ def _arrowhead(name: str, colour: str) -> str:
 
 
 def _heading(title: str, facts: str, x: float) -> Iterator[str]:
-    yield f'<text class="heading" x="{x:.1f}" y="{_MARGIN + 12:.1f}">{_escaped(title)}</text>'
-    yield f'<text class="facts" x="{x:.1f}" y="{_MARGIN + 30:.1f}">{_escaped(facts)}</text>'
+    yield f'<text class="heading" x="{x:.1f}" y="{_MARGIN + 12:.1f}">{escaped(title)}</text>'
+    yield f'<text class="facts" x="{x:.1f}" y="{_MARGIN + 30:.1f}">{escaped(facts)}</text>'
 
 
 def _box_svg(box: _Box, title: str, x: float, y: float) -> str:
     fill, border = _COLOURS[box.kind]
     radius = box.height / 2 if box.kind == "end" else 8.0
-    texts = [f'<text class="name" x="{x:.1f}" y="{y + (-2.0 if box.detail else 4.5):.1f}">{_escaped(box.name)}</text>']
+    texts = [f'<text class="name" x="{x:.1f}" y="{y + (-2.0 if box.detail else 4.5):.1f}">{escaped(box.name)}</text>']
     if box.detail:
-        texts.append(f'<text class="detail" x="{x:.1f}" y="{y + 13:.1f}">{_escaped(box.detail)}</text>')
+        texts.append(f'<text class="detail" x="{x:.1f}" y="{y + 13:.1f}">{escaped(box.detail)}</text>')
     return (
-        f"<g><title>{_escaped(title)}</title>"
+        f"<g><title>{escaped(title)}</title>"
         f'<rect x="{x - box.width / 2:.1f}" y="{y - box.height / 2:.1f}" width="{box.width:.1f}" '
         f'height="{box.height:.1f}" rx="{radius:g}" fill="{fill}" stroke="{border}" stroke-width="1.4"/>'
         f"{''.join(texts)}</g>"
     )
-
-
-def _escaped(text: str) -> str:
-    """Text for XML: markup escaped, and characters that XML 1.0 cannot hold replaced."""
-    return escape(re.sub("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]", "\ufffd", text))

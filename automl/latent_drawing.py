@@ -8,12 +8,12 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from xml.sax.saxutils import escape
 
 import numpy as np
 from numpy.typing import NDArray
 
 from automl.latent_map import LatentMap
+from automl.svg_text import FONT, escaped
 
 _WIDTH, _HEIGHT = 640.0, 470.0
 _LEFT, _RIGHT, _TOP, _BOTTOM = 44.0, 104.0, 78.0, 46.0
@@ -117,9 +117,9 @@ def _head(shown: LatentMap, title: str) -> Iterator[str]:
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{_WIDTH:g}" height="{_HEIGHT:g}" '
         f'viewBox="0 0 {_WIDTH:g} {_HEIGHT:g}" class="latent" role="img" aria-labelledby="latent-title latent-facts">'
     )
-    yield f'<title id="latent-title">{escape(title)}</title><desc id="latent-facts">{escape(facts)}</desc>'
+    yield f'<title id="latent-title">{escaped(title)}</title><desc id="latent-facts">{escaped(facts)}</desc>'
     yield (
-        "<style>.latent text{font-family:Inter,'Segoe UI',Roboto,'Helvetica Neue',Arial,sans-serif;"
+        f"<style>.latent text{{font-family:{FONT};"
         "font-size:11px;fill:#475569}.latent .heading{font-size:15px;font-weight:700;fill:#0f172a}"
         ".latent .path{fill:none;stroke:#e11d48;stroke-width:1.5;stroke-linejoin:round}"
         ".latent .step{fill:#e11d48}.latent .point{stroke:#334155;stroke-width:.7}"
@@ -130,7 +130,7 @@ def _head(shown: LatentMap, title: str) -> Iterator[str]:
         'markerUnits="userSpaceOnUse" orient="auto"><polygon points="0,0.5 8,4 0,7.5" fill="#e11d48"/></marker></defs>'
     )
     yield f'<rect width="{_WIDTH:g}" height="{_HEIGHT:g}" rx="12" fill="#ffffff"/>'
-    yield f'<text class="heading" x="20" y="32">{escape(title)}</text><text x="20" y="52">{escape(facts)}</text>'
+    yield f'<text class="heading" x="20" y="32">{escaped(title)}</text><text x="20" y="52">{escaped(facts)}</text>'
 
 
 def _counted(count: int, noun: str) -> str:
@@ -170,13 +170,13 @@ def _points(
         (x, y), ring = pixels[i], " seed" if i in shown.seeds else ""
         yield (
             f'<circle class="point{ring}" cx="{x:.1f}" cy="{y:.1f}" r="{_RADIUS}" fill="{colours(float(values[i]))}">'
-            f"<title>{escape(f'{names[i]}: {metric} {values[i]:.5g}')}</title></circle>"
+            f"<title>{escaped(f'{names[i]}: {metric} {values[i]:.5g}')}</title></circle>"
         )
 
 
 def _colour_bar(colours: _Colours, metric: str) -> Iterator[str]:
     x, y, steps = _WIDTH - _RIGHT + 20, _TOP + 26, 30
-    yield f'<text x="{x}" y="{y - 12}">{escape(metric.replace("_", " "))}</text>'
+    yield f'<text x="{x}" y="{y - 12}">{escaped(metric.replace("_", " "))}</text>'
     for step in range(steps):
         colour, height = _viridis(1 - (step + 0.5) / steps), _BAR_HEIGHT / steps
         # Half a pixel of overlap, lest the ground shine through between two pieces.

@@ -168,10 +168,9 @@ class Model:
                 warnings.warn(remark, stacklevel=3)
         else:
             notes.extend(remarks)
+        rows = torch.from_numpy(inputs).clone()  # aligned as torch does it, see `module`
         with limited_threads(1):  # so that a number of cores never changes a bit of a prediction
-            return self.target.decode(
-                predict_outputs(self.module, torch.from_numpy(inputs).clone())
-            )  # aligned, as above
+            return self.target.decode(predict_outputs(self.module, rows))
 
     def save(self, folder: str | os.PathLike[str]) -> Path:
         """Writes the model as a folder, whole or not at all; a model that is there already is replaced.

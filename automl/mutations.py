@@ -255,11 +255,8 @@ def draw(weights: Sequence[float], generator: np.random.Generator) -> int:
 
 
 def _scaled_single(architecture: Architecture, generator: np.random.Generator, factor: float) -> Architecture | None:
-    return (
-        _scaled(architecture, [pick(_with_units(architecture), generator)], factor)
-        if _with_units(architecture)
-        else None
-    )
+    layers = _with_units(architecture)
+    return _scaled(architecture, [pick(layers, generator)], factor) if layers else None
 
 
 def _scaled_group(architecture: Architecture, generator: np.random.Generator, factor: float) -> Architecture | None:

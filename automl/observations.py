@@ -42,10 +42,7 @@ class Candidate:
         return hash((self.architecture, tuple(sorted(self.hyperparameters.items()))))
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return (
-            Candidate,
-            (self.architecture, dict(self.hyperparameters)),
-        )  # mappingproxy itself cannot be sent to workers
+        return Candidate, (self.architecture, dict(self.hyperparameters))  # a mappingproxy cannot be sent to workers
 
     @cached_property
     def digest(self) -> str:

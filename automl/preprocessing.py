@@ -220,10 +220,8 @@ def _fit_numbers(columns: Mapping[str, Column], shared_scale: bool) -> Numbers:
             indicated.append(name)
     if shared_scale and columns:
         pixels = np.concatenate([column.astype(np.float64) for column in columns.values()])
-        mean, scale = (
-            [float(np.nanmean(pixels))] * len(columns),
-            [standard_deviation(pixels[~np.isnan(pixels)])] * len(columns),
-        )
+        mean = [float(np.nanmean(pixels))] * len(columns)
+        scale = [standard_deviation(pixels[~np.isnan(pixels)])] * len(columns)
     return Numbers(tuple(columns), tuple(median), tuple(mean), tuple(scale), tuple(indicated))
 
 

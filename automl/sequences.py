@@ -26,7 +26,8 @@ from automl.spaces.base import Space
 
 N_BINS = 16
 _DIGITS = re.compile(r"\d+")
-_CACHE_LIMIT = 100_000  # encodings kept: a space may take milliseconds to find the first of many equal assignments
+# Encodings and walks kept, 6 to 10 kB each: a space may take milliseconds to find the first of many equal assignments.
+_CACHE_LIMIT = 20_000
 
 
 @dataclass(frozen=True)

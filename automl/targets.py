@@ -122,9 +122,8 @@ def fit_target(name: str, column: Column, kind: Kind | None) -> tuple[TargetCodi
         target_numbers(name, column)  # refuses texts
         return TargetCoding(name, "regression"), f"target {name!r} is read as a regression ({reading})."
     classes = _classes(column)
-    return TargetCoding(
-        name, "classification", classes
-    ), f"target {name!r} is read as {len(classes)} classes ({reading})."
+    coding = TargetCoding(name, "classification", classes)
+    return coding, f"target {name!r} is read as {len(classes)} classes ({reading})."
 
 
 def target_numbers(name: str, column: Column) -> NDArray[np.float64]:

@@ -46,7 +46,7 @@ def architecture_text(architecture: Architecture) -> str:
     lanes = _lanes(architecture, order)
     columns = _columns(lanes)
     names = [f"● {_label(architecture, layer)}" for layer in order]
-    width = max(len(name) for line, name in enumerate(names)) + 2
+    width = max(map(len, names)) + 2
     lines = []
     for line, layer in enumerate(order):
         lines.append(names[line].ljust(width) + _beside(line, lanes, columns))

@@ -31,7 +31,9 @@ Booleans = npt.NDArray[np.bool_]
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 _TOLERANCE = 1e-13  # reduced costs above minus this count as zero; costs are of the order of 1
-_FORBIDDEN = 2.0  # leaving two units of mass unmatched costs this
+# Leaving two units of mass unmatched costs this, as in `kernels.layer_costs`; a constant of its own, since machine code
+# kept on disk would go on with the value it was compiled with.
+_FORBIDDEN = 2.0
 _FASTMATH = {"reassoc", "contract", "nnan", "nsz"}  # lets sums and minima be vectorised; inf is still respected
 
 

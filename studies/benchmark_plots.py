@@ -84,12 +84,14 @@ def write_plot(path: Path, runs: Sequence[Run]) -> None:
     draft = path.with_name(f".{path.stem}.part{path.suffix}")
     try:
         (_write_png if path.suffix == ".png" else _write_html)(draft, curves(runs))
+        draft.replace(path)
     except ModuleNotFoundError as error:
         raise InputError(
             f"got the plot {str(path)!r}, for which the package {error.name!r} is missing; "
             "run pip install 'automl-studies[benchmarks]'."
         ) from error
-    draft.replace(path)
+    finally:
+        draft.unlink(missing_ok=True)
 
 
 def _write_png(path: Path, found: Sequence[Curve]) -> None:

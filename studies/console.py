@@ -52,7 +52,7 @@ def print_table(names: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
 
 
 def number_text(value: float | None) -> str:
-    """A value as people read it: four significant figures or more, "-" where there is none."""
+    """A value as people read it: five significant figures, whole numbers in full, "-" where there is none."""
     if value is None or not math.isfinite(value):
         return "-"
     return f"{value:,}" if isinstance(value, int) else f"{value:.5g}"
@@ -240,4 +240,4 @@ def _rich_table(names: Sequence[str], rows: Sequence[Sequence[str]], marked: int
 
 
 def _looks_numeric(cell: str) -> bool:
-    return cell == "-" or cell[:1].isdigit() or cell[:1] == "-"
+    return cell[:1].isdigit() or cell[:1] == "-"

@@ -19,7 +19,6 @@ from numpy.typing import NDArray
 from automl.errors import InputError
 
 _INSTALL: Final = "pip install 'automl-studies[benchmarks]'"
-_SKIP: Final = "skip"
 
 
 class _PlainUnpickler(pickle.Unpickler):

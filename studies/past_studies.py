@@ -24,6 +24,7 @@ from automl.spaces.registry import space_from_dict
 from automl.transfer_features import SourceTask, thinned_rows
 from studies.attributes import DEFINITION, META_FEATURES
 from studies.finished_trials import FinishedTrials, Params, asked_for, finished_trials, n_finished
+from studies.history import decoded
 
 _logger = logging.getLogger("automl.studies")
 
@@ -57,7 +58,7 @@ class Located:
 
 @dataclass
 class PastStudies:
-    """The sources of a target study, read again when asked to and cached by their number of trials.
+    """The sources of a target study; each is read again where it has more finished trials than at the last time.
 
     Args:
         sources: What to learn from.
@@ -75,7 +76,7 @@ class PastStudies:
     space: Space | None = None
     rows_at_most: int = 4_000
     nearest: int = 100
-    _read: dict[tuple[int, int, int, int], SourceTask | None] = field(default_factory=dict)
+    _read: dict[tuple[int, int], tuple[tuple[int, int], SourceTask | None]] = field(default_factory=dict)
     _told: set[str] = field(default_factory=set)
 
     def __post_init__(self) -> None:
@@ -158,16 +159,18 @@ class PastStudies:
         if len(directions) > 1:
             self.tell(source.name, f"it has {len(directions)} objectives, expected one")
             return None
-        key = (id(source.storage), source.study_id, n_finished(source.storage, source.study_id), rows)
-        if not key[2]:
+        place, n = (id(source.storage), source.study_id), n_finished(source.storage, source.study_id)
+        if not n:
             self.tell(source.name, "it has no finished trial, or is no longer there")
-        if key not in self._read:
+        read_at, task = self._read.get(place, (None, None))
+        if read_at != (n, rows):
             own = _space(_attributes(source))
             trials = finished_trials(source.storage, source.study_id)
-            self._read[key] = _source_task(source.name, trials, own or self.space, own is None, rows)
-        if self._read[key] is None:
-            self.tell(source.name, f"none of its {key[2]} finished trials has a finite value and parameters of use")
-        return self._read[key]
+            task = _source_task(source.name, trials, own or self.space, own is None, rows)
+            self._read[place] = (n, rows), task
+        if task is None:
+            self.tell(source.name, f"none of its {n} finished trials has a finite value and parameters of use")
+        return task
 
 
 def _attributes(source: Located) -> dict[str, Any]:
@@ -206,8 +209,8 @@ def _source_task(
     """
     losses, scores = trials.losses, normal_scores(trials.losses)
     kept = thinned_rows(losses, rows).tolist() if len(losses) > rows else list(range(len(losses)))
-    decoded = [(i, _candidate(params, space, is_plain)) for i, params in zip(kept, trials.params(kept), strict=True)]
-    inside = [(i, candidate) for i, candidate in decoded if candidate is not None]
+    read = [(i, _candidate(params, space, is_plain)) for i, params in zip(kept, trials.params(kept), strict=True)]
+    inside = [(i, candidate) for i, candidate in read if candidate is not None]
     if not inside:
         return None
     places = [i for i, _ in inside]
@@ -217,10 +220,7 @@ def _source_task(
 
 def _candidate(params: Params, space: Space | None, is_plain: bool) -> Candidate | None:
     """A trial's candidate; in a plain study its parameters, those without a value left out."""
-    try:
-        if space is not None:
-            return space.decode(params)
-    except ValueError:
-        pass
-    values = {name: value for name, value in params.items() if isinstance(value, _JSON_VALUES)}
-    return Candidate(None, values) if is_plain else None
+    candidate = None if space is None else decoded(space, params)
+    if candidate is not None or not is_plain:
+        return candidate
+    return Candidate(None, {name: value for name, value in params.items() if isinstance(value, _JSON_VALUES)})

@@ -135,7 +135,8 @@ class ProposerSampler(BaseSampler):
             started = time.perf_counter()
             with _one_thread():
                 proposal = self._next(self.observations(study, asking=trial.number), generator)
-            self._publish(study, trial, proposal, time.perf_counter() - started)
+            seconds = time.perf_counter() - started
+            publish_proposal(study, trial, self.space.encode(proposal.candidate), proposal.notes, self.seed, seconds)
             if not self._collides(study, trial, proposal):
                 return
 
@@ -145,16 +146,6 @@ class ProposerSampler(BaseSampler):
             return self.proposer.propose(observations, 1, generator)[0]
         proposal = UniformProposer(self.space).propose(observations, 1, generator)[0]
         return replace(proposal, notes={"origin": "random"})
-
-    def _publish(self, study: Study, trial: FrozenTrial, proposal: Proposal, seconds: float) -> None:
-        published = {
-            "params": self.space.encode(proposal.candidate),
-            "notes": json_ready(proposal.notes),
-            "seed": self.seed,
-            "seconds": round(seconds, 4),
-        }
-        study._storage.set_trial_system_attr(trial._trial_id, PROPOSAL, published)
-        trial.system_attrs[PROPOSAL] = published
 
     def _collides(self, study: Study, trial: FrozenTrial, proposal: Proposal) -> bool:
         """Whether an older trial runs the same candidate by now: of two that propose it at once the younger yields."""
@@ -380,6 +371,29 @@ def _one_thread() -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(before)
+
+
+def publish_proposal(
+    study: Study, trial: FrozenTrial, params: Mapping[str, Any], notes: Mapping[str, Any], seed: int, seconds: float
+) -> None:
+    """Writes a trial's proposal into the storage, for other workers and for people.
+
+    Args:
+        study: The trial's study.
+        trial: The trial that waits for it.
+        params: The proposal's values by name.
+        notes: What the proposer says of it.
+        seed: The sampler's seed, from which the proposal can be made again.
+        seconds: Wall time that it took.
+    """
+    proposal = {"params": params, "notes": json_ready(notes), "seed": seed, "seconds": round(seconds, 4)}
+    write_attribute(study, trial, PROPOSAL, proposal)
+
+
+def write_attribute(study: Study, trial: FrozenTrial, key: str, value: Any) -> None:
+    """Writes a system attribute into the storage and into the trial at hand, which Optuna does not read again."""
+    study._storage.set_trial_system_attr(trial._trial_id, key, value)
+    trial.system_attrs[key] = value
 
 
 def _proposed(trial: FrozenTrial) -> Mapping[str, Any]:

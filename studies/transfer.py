@@ -36,7 +36,7 @@ from studies.attributes import PROPOSAL, TRANSFER, json_ready
 from studies.distributions import on_grid, to_distributions, to_parameter
 from studies.history import History, is_decided
 from studies.past_studies import PastStudies, SourceStudy
-from studies.samplers import NASBOTSampler, proposing
+from studies.samplers import NASBOTSampler, proposing, publish_proposal, write_attribute
 from studies.storage import check_exists, open_storage
 
 _logger = logging.getLogger("automl.studies")
@@ -239,14 +239,8 @@ class TransferSampler(BaseSampler):
         params = target.space.encode(proposal.candidate)
         params = {name: on_grid(target.distributions[name], value) for name, value in params.items()}
         self._proposed[trial._trial_id] = (target, params)
-        published = {
-            "params": params,
-            "notes": json_ready(proposal.notes),
-            "seed": self.seed,
-            "seconds": round(seconds, 4),
-        }
-        _write(study, trial, TRANSFER, json_ready(proposal.notes["transfer"]))
-        _write(study, trial, PROPOSAL, published)
+        write_attribute(study, trial, TRANSFER, json_ready(proposal.notes["transfer"]))
+        publish_proposal(study, trial, params, proposal.notes, self.seed, seconds)
 
     def _tell_objectives(self, study: Study) -> None:
         if not self._told_objectives:
@@ -277,13 +271,8 @@ def _note(study: Study, trial: FrozenTrial, decision: Decision, seconds: float) 
     """Adds the decision to what the base sampler has published of its proposal, if it has."""
     notes = json_ready(decision.notes)
     published = {"params": {}, "notes": {}, "seconds": round(seconds, 4), **trial.system_attrs.get(PROPOSAL, {})}
-    _write(study, trial, TRANSFER, notes)
-    _write(study, trial, PROPOSAL, {**published, "notes": {**published["notes"], "transfer": notes}})
-
-
-def _write(study: Study, trial: FrozenTrial, key: str, value: Any) -> None:
-    study._storage.set_trial_system_attr(trial._trial_id, key, value)
-    trial.system_attrs[key] = value
+    write_attribute(study, trial, TRANSFER, notes)
+    write_attribute(study, trial, PROPOSAL, {**published, "notes": {**published["notes"], "transfer": notes}})
 
 
 def _contains(distribution: BaseDistribution, value: Any) -> bool:

@@ -12,7 +12,7 @@ import numpy as np
 
 from automl.observations import Candidate, Observations
 from automl.proposers.base import Proposal
-from automl.proposers.pool import check_request, unseen_mutant, unseen_sample
+from automl.proposers.pool import found_or_random, unseen_mutant
 from automl.spaces.base import Space
 
 
@@ -45,20 +45,16 @@ class EvolutionProposer:
         Raises:
             ValueError: If `n` is below 1 or the observations have several objectives.
         """
-        check_request(observations, n)
-        seen = set(observations.digests)
-        begun = len(observations) + len(observations.pending)
-        proposals = []
-        for i in range(n):
-            evolves = len(observations) > 0 and begun + i >= self.population
-            proposal = self._mutant(observations, seen, generator) if evolves else None
-            proposal = proposal or Proposal(unseen_sample(self.space, seen, generator), {"origin": "random"})
-            seen.add(proposal.candidate.digest)
-            proposals.append(proposal)
-        return proposals
+
+        def mutant(seen: set[str]) -> Proposal | None:
+            return self._mutant(observations, seen, generator)
+
+        return found_or_random(self.space, observations, n, generator, mutant, n_random=self.population)
 
     def _mutant(self, observations: Observations, seen: set[str], generator: np.random.Generator) -> Proposal | None:
-        """A mutant of a tournament's winner; None where everything around it has been seen."""
+        """A mutant of a tournament's winner; None without a value, or where everything around it has been seen."""
+        if not len(observations):
+            return None
         parent = self._winner(observations, generator)
         mutant = unseen_mutant(self.space, parent, seen, generator)
         return None if mutant is None else Proposal(mutant, {"origin": "mutation", "parent": parent.digest})

@@ -13,7 +13,7 @@ import numpy as np
 
 from automl.observations import Observations
 from automl.proposers.base import Proposal
-from automl.proposers.pool import check_request, unseen_mutant, unseen_sample
+from automl.proposers.pool import found_or_random, unseen_mutant
 from automl.spaces.base import Space
 
 
@@ -42,16 +42,11 @@ class LocalSearchProposer:
         Raises:
             ValueError: If `n` is below 1 or the observations have several objectives.
         """
-        check_request(observations, n)
-        seen = set(observations.digests)
-        begun = len(observations) + len(observations.pending)
-        proposals = []
-        for i in range(n):
-            proposal = self._neighbour(observations, seen, generator) if begun + i >= self.n_startup else None
-            proposal = proposal or Proposal(unseen_sample(self.space, seen, generator), {"origin": "random"})
-            seen.add(proposal.candidate.digest)
-            proposals.append(proposal)
-        return proposals
+
+        def neighbour(seen: set[str]) -> Proposal | None:
+            return self._neighbour(observations, seen, generator)
+
+        return found_or_random(self.space, observations, n, generator, neighbour, n_random=self.n_startup)
 
     def _neighbour(self, observations: Observations, seen: set[str], generator: np.random.Generator) -> Proposal | None:
         """An unseen neighbour of the best candidate that has any; None where none has."""

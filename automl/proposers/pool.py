@@ -5,11 +5,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Set
+from collections.abc import Callable, Set
 
 import numpy as np
 
 from automl.observations import Candidate, Observations
+from automl.proposers.base import Proposal
 from automl.spaces.base import Space
 
 # Draws before giving up on chance: a space of which 95 % has been seen still yields a new candidate in 0.994 of calls.
@@ -30,6 +31,39 @@ def check_request(observations: Observations, n: int, *, objectives: int | None 
             f"got observations of {m} objectives, this proposer takes {objectives}; "
             "pass one column of the values or choose a proposer for several objectives."
         )
+
+
+def found_or_random(
+    space: Space,
+    observations: Observations,
+    n: int,
+    generator: np.random.Generator,
+    find: Callable[[set[str]], Proposal | None],
+    n_random: int,
+) -> list[Proposal]:
+    """`n` proposals, one after another, none of them seen: what `find` finds, a random candidate where that is nothing.
+
+    Args:
+        space: The space to search.
+        observations: What is known.
+        n: Number of proposals.
+        generator: Draws the random candidates.
+        find: Proposes a candidate whose digest is not among those given; None where it finds none.
+        n_random: `find` is not asked before so many candidates have been proposed, pending and earlier ones included.
+
+    Raises:
+        ValueError: If `n` is below 1 or the observations have several objectives.
+    """
+    check_request(observations, n)
+    seen = set(observations.digests)
+    begun = len(observations) + len(observations.pending)
+    proposals = []
+    for number in range(begun, begun + n):
+        proposal = find(seen) if number >= n_random else None
+        proposal = proposal or Proposal(unseen_sample(space, seen, generator), {"origin": "random"})
+        seen.add(proposal.candidate.digest)
+        proposals.append(proposal)
+    return proposals
 
 
 def unseen_sample(space: Space, seen: Set[str], generator: np.random.Generator) -> Candidate:

@@ -9,7 +9,7 @@ once the matrix, or the portfolio, is exhausted or where tasks share too little.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal, Protocol
 
@@ -60,7 +60,6 @@ class SharedCandidatesProposer:
     method: Method = "pmf"
     base: Proposer | None = None
     portfolio_size: int = 10
-    _models: dict[str, _Model] = field(default_factory=dict, repr=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "sources", as_source_tasks(self.sources))
@@ -182,14 +181,10 @@ class SharedCandidatesProposer:
         pool = independent_pool(torch.from_numpy(mean), torch.from_numpy(variance))
         return np.asarray(acquisition_values("log-ei", pool, float(scores.min()), len(values), generator).numpy())
 
-    @property
+    @cached_property
     def _model(self) -> _Model:
-        if self.method not in self._models:
-            matrix = self._matrix
-            self._models[self.method] = (
-                fit_pmf(matrix) if self.method == "pmf" else fit_empirical_prior(completed(matrix))
-            )
-        return self._models[self.method]
+        matrix = self._matrix
+        return fit_pmf(matrix) if self.method == "pmf" else fit_empirical_prior(completed(matrix))
 
 
 def pmf(space: Space, sources: Mapping[str, Observations]) -> SharedCandidatesProposer:

@@ -116,7 +116,6 @@ def _stepped(value: Value, parameter: Parameter, generator: np.random.Generator)
     if stepped != value:
         return stepped
     if isinstance(parameter, Int):
-        return int(value) + (
-            1 if value == parameter.low or (value < parameter.high and generator.random() < 0.5) else -1
-        )
+        goes_up = value == parameter.low or (value < parameter.high and generator.random() < 0.5)
+        return int(value) + (1 if goes_up else -1)
     return parameter.sample(generator)

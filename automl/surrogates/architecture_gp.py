@@ -162,13 +162,12 @@ class ArchitectureGP:
     def _fitted(self, candidates: Sequence[Candidate], scores: Tensor, rung: _Rung) -> FittedPrior:
         pool = self.pool_of(candidates)
         tables = self.tables_among(pool, transport=rung.transport)
+        typical, counts, transport = self.settings.typical, tables.counts, tables.transport
         kernel = CandidateKernel(
             len(self.codes.numeric),
             len(self.codes.categorical),
-            counts=None
-            if tables.counts is None
-            else CountKernel(_scales(tables.counts), typical=self.settings.typical),
-            transport=None if tables.transport is None else _transport_kernel(tables.transport, self.settings.typical),
+            counts=None if counts is None else CountKernel(_scales(counts), typical=typical),
+            transport=None if transport is None else _transport_kernel(transport, typical),
         )
         kernel.set_tables(tables)
         return fit_by_map(

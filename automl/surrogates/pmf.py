@@ -129,7 +129,7 @@ def completed(scores: Floats, *, settings: PMFSettings | None = None) -> Floats:
 
 
 def _principal_components(centred: Floats, n_latent: int) -> Floats:
-    """Scores of the candidates on the leading components, each of unit variance, `M x min(Q, T)`."""
+    """Scores of the candidates on the leading components, the first of unit variance, `M x min(Q, T)`."""
     _, values, vectors = np.linalg.svd(centred, full_matrices=False)
     q = min(n_latent, len(values))
     weighted = vectors[:q].T * (values[:q] / max(float(values[0]), 1e-12))

@@ -1,3 +1,5 @@
+"""Acquisition functions over pools: against closed forms, joint draws, and conditioning worked out directly."""
+
 from __future__ import annotations
 
 import math

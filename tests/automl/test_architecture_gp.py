@@ -1,3 +1,5 @@
+"""ArchitectureGP: every surrogate's laws, GPyTorch's own posterior beside ours, and what failed fits fall back to."""
+
 from __future__ import annotations
 
 from typing import Any

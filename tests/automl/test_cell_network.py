@@ -1,3 +1,5 @@
+"""Networks of stacked cells: the published numbers of weights, what each operation computes, and refusals."""
+
 from __future__ import annotations
 
 import numpy as np

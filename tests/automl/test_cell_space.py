@@ -1,3 +1,5 @@
+"""CellSpace: every space's laws for four sorts of cells, which assignments are one cell, and refusals."""
+
 from __future__ import annotations
 
 from itertools import product

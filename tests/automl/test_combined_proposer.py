@@ -1,3 +1,5 @@
+"""CombinedProposer: every proposer's laws, the mixture of both models, and who brought what."""
+
 from __future__ import annotations
 
 from dataclasses import replace

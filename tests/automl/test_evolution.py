@@ -1,3 +1,5 @@
+"""Regularised evolution: every proposer's laws, tournaments, and who is too old for them."""
+
 from __future__ import annotations
 
 import numpy as np

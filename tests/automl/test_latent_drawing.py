@@ -47,6 +47,11 @@ def test_every_candidate_is_a_point_with_its_name_and_value() -> None:
     assert set(circles(root)) == {"a: rmse 0.3", "b<: rmse 0.1", "c: rmse 0.2"}
 
 
+def test_a_study_s_name_may_hold_characters_that_xml_cannot() -> None:
+    picture = latent_map_svg(a_map([1.0, 2.0]), title="study \x01 <of\x1b mine>")
+    assert ElementTree.fromstring(picture).findtext(f"{SVG}title") == "study \ufffd <of\ufffd mine>"
+
+
 def test_distances_in_the_picture_are_in_proportion_to_those_of_the_map() -> None:
     shown = a_map([1.0, 2.0, 3.0, 4.0, 5.0])
     root = ElementTree.fromstring(latent_map_svg(shown))

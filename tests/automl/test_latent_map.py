@@ -1,3 +1,5 @@
+"""Maps of NAO's latent space: the plane against scikit-learn's, and where paths begin."""
+
 from __future__ import annotations
 
 import numpy as np

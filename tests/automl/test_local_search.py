@@ -1,3 +1,5 @@
+"""Local search: every proposer's laws, and where the search goes next."""
+
 from __future__ import annotations
 
 import numpy as np

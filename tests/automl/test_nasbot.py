@@ -1,3 +1,5 @@
+"""NASBOT: every proposer's laws, listed and evolving pools, pending candidates, and settings."""
+
 from __future__ import annotations
 
 import numpy as np

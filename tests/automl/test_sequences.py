@@ -1,3 +1,5 @@
+"""Token sequences: candidates there and back, walks answered one decision at a time, and bins."""
+
 from __future__ import annotations
 
 import numpy as np

@@ -1,3 +1,5 @@
+"""TableSpace: every space's laws, holes of a table, and refusals."""
+
 from __future__ import annotations
 
 import numpy as np

@@ -1,3 +1,5 @@
+"""Random search: every proposer's laws, and a listed space drawn to its end."""
+
 from __future__ import annotations
 
 import numpy as np

@@ -1,3 +1,5 @@
+"""Laplacian kernels of counts: distances and sums by their definition, and positive semi-definiteness."""
+
 from __future__ import annotations
 
 from collections import Counter

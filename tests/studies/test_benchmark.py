@@ -1,3 +1,5 @@
+"""Benchmarks: runs, the file that keeps them, reports, plots, and the command's refusals."""
+
 from __future__ import annotations
 
 import json

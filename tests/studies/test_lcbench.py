@@ -1,3 +1,5 @@
+"""LCBench's surrogate as benchmark tasks, with a small surrogate in its place."""
+
 from __future__ import annotations
 
 import json

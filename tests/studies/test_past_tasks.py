@@ -1,3 +1,5 @@
+"""Past evaluations of other tasks, and the samplers that learn from them in a benchmark."""
+
 from __future__ import annotations
 
 from pathlib import Path

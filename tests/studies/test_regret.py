@@ -1,3 +1,5 @@
+"""Statistics of regrets: worked by hand, and against normal approximations."""
+
 from __future__ import annotations
 
 import numpy as np

@@ -1,3 +1,5 @@
+"""Tables of evaluations: the values that the packages store, and logs of the user."""
+
 from __future__ import annotations
 
 import io
