@@ -78,7 +78,7 @@ class ProposerSampler(BaseSampler):
         self.space = proposer.space
         self.seed = int(np.random.SeedSequence().generate_state(1)[0]) if seed is None else seed
         self._n_startup_trials = n_startup_trials
-        self._independent_sampler = independent_sampler or RandomSampler(seed=self.seed)
+        self._independent_sampler = independent_sampler or RandomSampler(seed=optuna_seed(self.seed))
         self._distributions = to_distributions(self.space.parameters)
         self._history = History(self.space)
 
@@ -336,6 +336,11 @@ class LocalSearchSampler(ProposerSampler):
             n_startup_trials=n_startup_trials,
             independent_sampler=independent_sampler,
         )
+
+
+def optuna_seed(seed: int) -> int:
+    """The seed of an Optuna sampler, which takes 32 bits; those within are kept."""
+    return seed % 2**32
 
 
 @contextmanager

@@ -36,7 +36,7 @@ from studies.attributes import PROPOSAL, TRANSFER, json_ready
 from studies.distributions import on_grid, to_distributions, to_parameter
 from studies.history import History, is_decided
 from studies.past_studies import PastStudies, SourceStudy
-from studies.samplers import NASBOTSampler, proposing, publish_proposal, write_attribute
+from studies.samplers import NASBOTSampler, optuna_seed, proposing, publish_proposal, write_attribute
 from studies.storage import check_exists, open_storage
 
 _logger = logging.getLogger("automl.studies")
@@ -263,7 +263,7 @@ def _checked(method: Literal["model"] | Method) -> Literal["model"] | Method:
 
 def _default_base(space: Space | None, seed: int) -> BaseSampler:
     if space is None:
-        return TPESampler(seed=seed)
+        return TPESampler(seed=optuna_seed(seed))
     return NASBOTSampler(space, seed=seed)
 
 

@@ -200,6 +200,13 @@ def test_parameters_beyond_the_space_go_to_the_independent_sampler() -> None:
     assert len({trial.params["extra"] for trial in study.trials}) == 4
 
 
+@pytest.mark.parametrize("seed", [-1, 2**40])
+def test_any_whole_number_is_a_seed_for_parameters_beyond_the_space_too(seed: int) -> None:
+    study = optuna.create_study(sampler=LocalSearchSampler(SPACE, seed=seed))
+    study.optimize(lambda trial: loss(trial) + trial.suggest_float("extra", 0, 1), n_trials=1)
+    assert 0 <= study.best_params["extra"] <= 1
+
+
 def test_a_study_in_a_file_goes_on_in_another_process_as_if_it_were_the_same(tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path / 'study.db'}"
 
