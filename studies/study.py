@@ -359,7 +359,8 @@ class Study:
         """
         check_budget(n_trials, timeout, n_workers)
         first = len(self._raw.get_trials(deepcopy=False))
-        budget = Budget(n_trials, timeout, lambda: n_total is not None and self.n_started(first) >= n_total)
+        self._raw._stop_flag = False
+        budget = Budget(n_trials, timeout, lambda: self._is_over(n_total, first))
         if n_trials is not None:
             self._raw.set_user_attr(BUDGET, {"n_trials": self.n_finished + n_trials})
         with _quiet_optuna(), _progress(n_trials, show_progress) as progress:
@@ -461,8 +462,10 @@ class Study:
         while budget.take():
             if self.run_trial(callbacks=listeners, n_total=n_total, first=first) is None:
                 budget.give_back()
-            if getattr(self._raw, "_stop_flag", False):  # a callback called optuna.Study.stop()
-                return
+
+    def _is_over(self, n_total: int | None, first: int) -> bool:
+        """Whether a callback has called `optuna.Study.stop`, or the study has all the trials that it is to have."""
+        return self._raw._stop_flag or (n_total is not None and self.n_started(first) >= n_total)
 
     def _objective(self) -> Objective:
         return Objective(self.task, self.space, self.settings, self.definition.seed, self._models_dir)
@@ -516,6 +519,16 @@ def _finished(trials: Sequence[FrozenTrial]) -> list[FrozenTrial]:
     ]
 
 
+@contextmanager
+def _stoppable(study: optuna.Study) -> Iterator[None]:
+    """Lets callbacks call `optuna.Study.stop`, which Optuna allows in its own loop alone."""
+    study._thread_local.in_optimize_loop = True
+    try:
+        yield
+    finally:
+        study._thread_local.in_optimize_loop = False
+
+
 class _Events:
     """What the parent of several workers does when one has news."""
 
@@ -526,8 +539,9 @@ class _Events:
     def finished(self, trial_number: int) -> None:
         """Calls the callbacks with the finished trial."""
         trial = self._study._raw.get_trials(deepcopy=False)[trial_number]
-        for listener in self._listeners:
-            listener(self._study._raw, trial)
+        with _stoppable(self._study._raw):
+            for listener in self._listeners:
+                listener(self._study._raw, trial)
 
     def abandoned(self, trial_number: int) -> None:
         """Queues the trial of a worker that died."""

@@ -265,6 +265,14 @@ def test_callbacks_hear_of_every_trial_and_may_stop_the_study() -> None:
     assert heard == [0, 1]
 
 
+@pytest.mark.slow
+def test_callbacks_stop_worker_processes_too_once_their_running_trials_are_done(url: str) -> None:
+    study = make(url, sampler="random")
+    study.optimize(n_trials=40, n_workers=2, callbacks=[lambda raw, trial: raw.stop()])
+    assert 1 <= study.n_finished <= 4
+    assert {trial.state for trial in study.trials} <= {TrialState.COMPLETE, TrialState.PRUNED}
+
+
 @pytest.mark.parametrize("sampler", [name for name in SAMPLERS if name not in ("nasbot", "nao", "gp")])
 def test_every_named_sampler_runs_on_the_same_space(sampler: str) -> None:
     study = make(None, sampler=sampler, settings=TrainerSettings(max_epochs=1))
