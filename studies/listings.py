@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import optuna
 from optuna.trial import FrozenTrial, TrialState
@@ -13,7 +13,9 @@ from kernels.architecture import Architecture
 from studies.attributes import DEFINITION, TrialFacts, read_definition
 from studies.console import cell_text, number_text, print_json, print_table, trial_cells, trial_columns
 from studies.storage import check_exists, open_storage
-from studies.study import Study, load_study
+
+if TYPE_CHECKING:
+    from studies.study import Study
 
 
 def list_studies(storage: str, *, as_json: bool) -> None:
@@ -53,7 +55,7 @@ def show(name: str, storage: str, *, n_trials: int, as_json: bool) -> None:
     Raises:
         InputError: If there is no such storage or study.
     """
-    study = load_study(name, storage)
+    study = _loaded(name, storage)
     trials = ranked_trials(study)
     if as_json:
         print_json({**_study_summary(study), "trials": [_trial_facts(trial) for trial in study.trials]})
@@ -67,6 +69,12 @@ def show(name: str, storage: str, *, n_trials: int, as_json: bool) -> None:
     print_table(trial_columns(definition.metric), [trial_cells(trial, trial.value) for trial in trials[:n_trials]])
     print(f"\nnetwork of trial {trials[0].number}:\n")
     _print_architecture(trials[0])
+
+
+def _loaded(name: str, storage: str) -> Study:
+    from studies.study import load_study  # brings torch, which the list of studies has no use for
+
+    return load_study(name, storage)
 
 
 def ranked_trials(study: Study) -> list[FrozenTrial]:
@@ -92,7 +100,7 @@ def best(name: str, storage: str, *, as_json: bool) -> None:
     Raises:
         InputError: If there is no such storage or study, or no completed trial.
     """
-    study = load_study(name, storage)
+    study = _loaded(name, storage)
     trial = best_trial(study)
     if as_json:
         print_json(summary(study, trial))
