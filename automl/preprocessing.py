@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from shlex import quote
 from typing import Any
 
 import numpy as np
@@ -193,7 +194,7 @@ def _check_column(name: str, column: Column, max_levels: int) -> bool:
     if gaps.all():
         raise InputError(
             f"column {name!r} holds no value at all, expected at least one; fill it, remove it, or leave it out "
-            f"(--ignore {name}, or ignore=({name!r},) in Python)."
+            f"(--ignore {quote(name)}, or ignore=({name!r},) in Python)."
         )
     if is_numeric(column):
         check_finite(name, column)
@@ -202,8 +203,8 @@ def _check_column(name: str, column: Column, max_levels: int) -> bool:
     if levels > max_levels:
         raise InputError(
             f"column {name!r} holds {levels} different texts in {len(column)} rows, expected at most {max_levels} "
-            f"levels; group them, leave the column out (--ignore {name}, or ignore=({name!r},) in Python), or raise "
-            "the limit (--max-levels, or max_levels= in Python)."
+            f"levels; group them, leave the column out (--ignore {quote(name)}, or ignore=({name!r},) in Python), or "
+            "raise the limit (--max-levels, or max_levels= in Python)."
         )
     return False
 

@@ -278,6 +278,11 @@ BAD_FILES: dict[str, tuple[Callable[[Path], Path], str | None, str]] = {
         "missing in 20 of 60",
     ),
     "an empty column": (lambda folder: write_csv(folder, size=np.nan), "label", "'size' holds no value at all"),
+    "an empty column of two words": (
+        lambda folder: write_csv(folder, **{"a b": np.nan}),
+        "label",
+        "--ignore 'a b', or ignore=",
+    ),
     "an infinite value": (lambda folder: write_csv(folder, size=[*range(59), np.inf]), "label", "1 infinite values or"),
     "an infinite target": (lambda folder: write_csv(folder, label=[*range(59), np.inf]), "label", "infinite"),
     "a thousand levels": (
@@ -323,6 +328,8 @@ def test_unknown_names_options_and_metrics_are_refused() -> None:
         load_task("iris", kind="ranking")  # type: ignore[arg-type]  # what a user may type
     with pytest.raises(InputError, match="for a regression"):
         load_task("iris", kind="regression")
+    with pytest.raises(InputError, match=r"\(12, 9, 3\), which seem to be height x width x channels"):
+        Task.from_arrays(np.zeros((10, 12, 9, 3)), [0, 1] * 5)
     with pytest.raises(InputError, match="10 rows of X and 9 targets"):
         Task.from_arrays(np.zeros((10, 2)), np.zeros(9))
     with pytest.raises(InputError, match=r"got the column 'x99' to ignore, which .* lacks"):
