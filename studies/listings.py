@@ -10,7 +10,7 @@ from optuna.trial import FrozenTrial, TrialState
 from automl.errors import InputError
 from automl.text_drawing import architecture_text
 from kernels.architecture import Architecture
-from studies.attributes import DEFINITION, TrialFacts, read_definition
+from studies.attributes import DEFINITION, TrialFacts, read_definition, retried_numbers
 from studies.console import cell_text, number_text, print_json, print_table, trial_cells, trial_columns
 from studies.storage import check_exists, open_storage
 
@@ -87,11 +87,14 @@ def ranked_trials(study: Study) -> list[FrozenTrial]:
 
 
 def _counts(study: Study) -> str:
-    """How many trials there are of each state: "28 complete, 2 failed"."""
-    words = {TrialState.FAIL: "failed"}
-    states = [trial.state for trial in study.trials]
-    counted = ((state, states.count(state)) for state in TrialState)
-    return ", ".join(f"{n} {words.get(state, state.name.lower())}" for state, n in counted if n) or "none yet"
+    """How many trials there are of each state: "28 complete, 2 failed, 1 interrupted"."""
+    trials = study.trials
+    retried = retried_numbers(trials)
+    words = {state: state.name.lower() for state in TrialState} | {TrialState.FAIL: "failed"}
+    # Optuna has no state for a trial that was interrupted: it is marked as failed, and its successor queued.
+    states = ["interrupted" if trial.number in retried else words[trial.state] for trial in trials]
+    counted = ((word, states.count(word)) for word in (*words.values(), "interrupted"))
+    return ", ".join(f"{n} {word}" for word, n in counted if n) or "none yet"
 
 
 def best(name: str, storage: str, *, as_json: bool) -> None:

@@ -176,6 +176,14 @@ def test_a_study_is_shown_with_its_best_trials_and_network(copy: Path, capsys: p
     assert float(table[1].split()[1]) <= float(table[2].split()[1])
 
 
+def test_interrupted_trials_are_no_failed_ones(copy: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    study = load_study("fruit-random")
+    with pytest.warns(UserWarning, match="Heartbeat of storage"):
+        study.give_back(study.optuna.ask().number)
+    assert automl("show", "fruit-random") == 0
+    assert "trials: 3 complete, 1 waiting, 1 interrupted" in capsys.readouterr().out
+
+
 def test_the_best_trial_is_told_to_people_and_scripts(copy: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert automl("best", "fruit-random") == 0
     text = capsys.readouterr().out
