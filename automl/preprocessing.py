@@ -181,7 +181,8 @@ def fit_preprocessor(
             if levels.n_inputs > 1:
                 texts.append(levels)
             else:
-                notes.append(f"column {name!r} is left out: no two of its levels repeat in the training part.")
+                reason = "no two of its levels repeat" if levels.rare else "all its values are the same"
+                notes.append(f"column {name!r} is left out: {reason} in the training part.")
     preprocessor = Preprocessor(tuple(table.columns), numbers, tuple(texts))
     if not preprocessor.n_features:
         raise InputError("the data have no column to learn from beside the target; expected at least one: add it.")

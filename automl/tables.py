@@ -246,11 +246,15 @@ def _read_csv(path: Path, text_columns: Sequence[str]) -> Table:
         )
     except pd.errors.EmptyDataError as error:
         raise InputError(f"{str(path)!r} is empty, expected a header and rows of data; fill it.") from error
-    except (pd.errors.ParserError, UnicodeDecodeError, OSError, csv.Error) as error:
+    except UnicodeDecodeError as error:
+        raise InputError(
+            f"{str(path)!r} cannot be read as CSV, since it is no UTF-8 text (byte {error.object[error.start]:#x} is "
+            "none of it); save it as UTF-8, which spreadsheets call 'CSV UTF-8'."
+        ) from error
+    except (pd.errors.ParserError, OSError, csv.Error) as error:
         reason = " ".join(str(error).split())
         raise InputError(
-            f"{str(path)!r} cannot be read as CSV ({reason}), expected UTF-8 text with as many cells in every "
-            "line; mend it."
+            f"{str(path)!r} cannot be read as CSV ({reason}), expected as many cells in every line; mend it."
         ) from error
     note = f"{path.name} has no header: its columns are called column_1 to column_{len(header)}."
     return Table(table_from_frame(frame).columns, (note,) if headless else ())

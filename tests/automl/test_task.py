@@ -192,6 +192,15 @@ def test_a_file_without_a_header_gets_names_and_a_note(tmp_path: Path) -> None:
     assert any("no header" in note for note in task.notes)
 
 
+def test_columns_that_are_left_out_are_told_with_the_reason() -> None:
+    names = [f"name {i}" for i in range(60)]
+    task = Task.from_arrays({"x": range(60), "same": ["a"] * 60, "names": names}, ["p", "q"] * 30)
+    assert task.notes[1:] == (
+        "column 'same' is left out: all its values are the same in the training part.",
+        "column 'names' is left out: no two of its levels repeat in the training part.",
+    )
+
+
 def test_separators_within_quoted_names_separate_nothing(tmp_path: Path) -> None:
     path = _text(tmp_path, '"rooms, baths, toilets";kind\n' + "1;a\n2;b\n" * 9)
     assert load_task(path, "kind").preprocessor.names == ("rooms, baths, toilets",)
@@ -256,6 +265,16 @@ BAD_FILES: dict[str, tuple[Callable[[Path], Path], str | None, str]] = {
     "header alone": (lambda folder: _text(folder, "size,label\n"), "label", "has no rows"),
     "ragged lines": (lambda folder: _text(folder, "a,label\n1,x\n1,2,3,4\n"), "label", "cannot be read as CSV"),
     "no text": (lambda folder: _bytes(folder, b"\xff\xfe\x00\x81"), "label", "cannot be read as CSV"),
+    "Latin-1": (
+        lambda folder: _bytes(folder, "größe,label\n1,x\n".encode("latin-1")),
+        "label",
+        "0xf6.*save it as UTF-8",
+    ),
+    "a class called None": (
+        lambda folder: write_csv(folder, label=["None", "some"] * 30),
+        "label",
+        "such as NA or None",
+    ),
     "unknown ending": (lambda folder: _text(folder, "x", "data.xlsx"), "label", "file ending in"),
     "damaged Parquet": (lambda folder: _text(folder, "x", "data.parquet"), "label", "cannot be read as Parquet"),
     "two columns of one name": (
