@@ -241,7 +241,8 @@ def _numbers_of(table: Table, name: str) -> NDArray[np.float64]:
     column = table.columns[name]
     numbers = as_numbers(column)
     if numbers is None:
-        strange = next(text for text in column if text is not None and as_numbers(np.array([text], object)) is None)
+        texts = [text for text in column if text is not None]
+        strange = next((text for text in texts if as_numbers(np.array([text], object)) is None), texts[0])
         raise InputError(
             f"column {name!r} holds the text {strange!r}, expected numbers as in training; mend or empty these cells."
         )

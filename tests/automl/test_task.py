@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from automl.errors import InputError
 from automl.splits import split
+from automl.tables import as_table
 from automl.task import BUILT_IN, Task, load_task, task_from_reference
 
 
@@ -201,6 +202,16 @@ def test_columns_that_are_left_out_are_told_with_the_reason() -> None:
     )
 
 
+def test_models_of_dates_take_them_in_every_form() -> None:
+    frame = pd.DataFrame({"when": pd.date_range("2024-01-01", periods=40), "y": ["p", "q"] * 20})
+    prepare = Task.from_frame(frame, target="y").preprocessor
+    expected, _ = prepare.transform(as_table(frame))
+    for values in (frame["when"].astype(str), list(frame["when"]), [day.date() for day in frame["when"]]):
+        np.testing.assert_array_equal(prepare.transform(as_table({"when": values}))[0], expected)
+    with pytest.raises(InputError, match="holds the text '2024-01-01', expected numbers"):
+        prepare.transform(as_table({"when": ["2024-01-01", "7"]}))
+
+
 def test_separators_within_quoted_names_separate_nothing(tmp_path: Path) -> None:
     path = _text(tmp_path, '"rooms, baths, toilets";kind\n' + "1;a\n2;b\n" * 9)
     assert load_task(path, "kind").preprocessor.names == ("rooms, baths, toilets",)
@@ -298,7 +309,7 @@ BAD_FILES: dict[str, tuple[Callable[[Path], Path], str | None, str]] = {
     ),
     "an empty column": (lambda folder: write_csv(folder, size=np.nan), "label", "'size' holds no value at all"),
     "an empty column of two words": (
-        lambda folder: write_csv(folder, **{"a b": np.nan}),
+        lambda folder: _text(folder, "a b,label\n" + ",x\n,y\n" * 9),
         "label",
         "--ignore 'a b', or ignore=",
     ),
