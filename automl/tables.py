@@ -10,6 +10,7 @@ from __future__ import annotations
 import csv
 import gzip
 import hashlib
+import math
 import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -203,7 +204,7 @@ def as_table(data: object, names: Sequence[str] | None = None) -> Table:
             f"got data of the shape {array.shape}, expected a data frame, a mapping of columns, or an array of "
             "rows x columns; reshape it."
         )
-    array = array.reshape(len(array), -1)
+    array = array.reshape(len(array), math.prod(array.shape[1:]))  # not -1, which no rows leave open
     names = tuple(f"x{i}" for i in range(array.shape[1])) if names is None else tuple(names)
     if len(names) != array.shape[1]:
         raise InputError(f"got an array of {array.shape[1]} columns, expected {len(names)}: {_listed(names)}.")
