@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from shlex import quote
 from typing import Any
 
 import numpy as np
@@ -180,7 +181,8 @@ def fit_preprocessor(
             if levels.n_inputs > 1:
                 texts.append(levels)
             else:
-                notes.append(f"column {name!r} is left out: no two of its levels repeat in the training part.")
+                reason = "no two of its levels repeat" if levels.rare else "all its values are the same"
+                notes.append(f"column {name!r} is left out: {reason} in the training part.")
     preprocessor = Preprocessor(tuple(table.columns), numbers, tuple(texts))
     if not preprocessor.n_features:
         raise InputError("the data have no column to learn from beside the target; expected at least one: add it.")
@@ -193,7 +195,7 @@ def _check_column(name: str, column: Column, max_levels: int) -> bool:
     if gaps.all():
         raise InputError(
             f"column {name!r} holds no value at all, expected at least one; fill it, remove it, or leave it out "
-            f"(--ignore {name}, or ignore=({name!r},) in Python)."
+            f"(--ignore {quote(name)}, or ignore=({name!r},) in Python)."
         )
     if is_numeric(column):
         check_finite(name, column)
@@ -202,8 +204,8 @@ def _check_column(name: str, column: Column, max_levels: int) -> bool:
     if levels > max_levels:
         raise InputError(
             f"column {name!r} holds {levels} different texts in {len(column)} rows, expected at most {max_levels} "
-            f"levels; group them, leave the column out (--ignore {name}, or ignore=({name!r},) in Python), or raise "
-            "the limit (--max-levels, or max_levels= in Python)."
+            f"levels; group them, leave the column out (--ignore {quote(name)}, or ignore=({name!r},) in Python), or "
+            "raise the limit (--max-levels, or max_levels= in Python)."
         )
     return False
 
@@ -237,7 +239,8 @@ def _numbers_of(table: Table, name: str) -> NDArray[np.float64]:
     column = table.columns[name]
     numbers = as_numbers(column)
     if numbers is None:
-        strange = next(text for text in column if text is not None and as_numbers(np.array([text], object)) is None)
+        texts = [text for text in column if text is not None]
+        strange = next((text for text in texts if as_numbers(np.array([text], object)) is None), texts[0])
         raise InputError(
             f"column {name!r} holds the text {strange!r}, expected numbers as in training; mend or empty these cells."
         )

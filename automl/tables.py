@@ -10,9 +10,10 @@ from __future__ import annotations
 import csv
 import gzip
 import hashlib
+import math
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -28,6 +29,8 @@ Column = NDArray[np.float64] | NDArray[np.object_]
 # Beyond this, sums of squares leave the range of float64.
 _LARGEST = 1e100
 _SEPARATORS = ",;\t|"
+_DATE = re.compile(r"\d{4}-\d\d-\d\d([ T]\d\d:\d\d(:\d\d(\.\d{1,6})?)?)?")
+_DECIMAL_COMMA = re.compile(r"[+-]?\d+(,\d+)?")
 _PARQUET_ENDINGS = (".parquet", ".pq")
 _CSV_ENDINGS = (".csv", ".tsv", ".txt", ".csv.gz", ".tsv.gz")
 
@@ -75,13 +78,36 @@ def is_numeric(column: Column) -> TypeGuard[NDArray[np.float64]]:
 
 
 def as_numbers(column: Column) -> NDArray[np.float64] | None:
-    """The column as numbers, texts read as such; None where some text is no number."""
+    """The column as numbers, texts read as such or all as dates; None where some text is neither."""
     if is_numeric(column):
         return column.astype(np.float64, copy=False)
     try:
         return np.array([np.nan if text is None else float(text) for text in column], dtype=np.float64)
     except ValueError:
+        return _dates(column)
+
+
+def _dates(column: Column) -> NDArray[np.float64] | None:
+    """Texts such as 2024-02-29 or 2024-02-29 23:59:59.5 as days since 1970; None where some text is no date."""
+    if not all(text is None or _DATE.fullmatch(text) for text in column):
         return None
+    try:
+        return _days(np.array(["NaT" if text is None else text for text in column], dtype="datetime64[us]"))
+    except ValueError:  # the 13th month
+        return None
+
+
+def _days(dates: NDArray[np.datetime64]) -> NDArray[np.float64]:
+    """Days since 1970, NaN where a date is missing."""
+    days: NDArray[np.float64] = (dates - np.datetime64(0, "s")) / np.timedelta64(1, "D")
+    return days
+
+
+def _decimal_commas(column: Column) -> NDArray[np.float64] | None:
+    """Texts such as -3 or 2,75 as numbers; None where some text is none."""
+    if not all(text is None or _DECIMAL_COMMA.fullmatch(text) for text in column):
+        return None
+    return np.array([np.nan if text is None else float(text.replace(",", ".")) for text in column], dtype=np.float64)
 
 
 def as_texts(column: Column) -> NDArray[np.object_]:
@@ -127,6 +153,8 @@ def read_table(path: str | Path, text_columns: Sequence[str] = ()) -> Table:
     """Reads a CSV file (comma, semicolon, tab or bar; plain or gzipped) or a Parquet file.
 
     A CSV file whose first line holds nothing but numbers has no header: its columns are called column_1, column_2, ...
+    Columns of dates (2024-02-29, 2024-02-29 23:59) become days since 1970, and where cells are not separated by commas,
+    those of numbers with decimal commas become numbers.
 
     Args:
         path: The file; what it is follows from its ending.
@@ -176,7 +204,7 @@ def as_table(data: object, names: Sequence[str] | None = None) -> Table:
             f"got data of the shape {array.shape}, expected a data frame, a mapping of columns, or an array of "
             "rows x columns; reshape it."
         )
-    array = array.reshape(len(array), -1)
+    array = array.reshape(len(array), math.prod(array.shape[1:]))  # not -1, which no rows leave open
     names = tuple(f"x{i}" for i in range(array.shape[1])) if names is None else tuple(names)
     if len(names) != array.shape[1]:
         raise InputError(f"got an array of {array.shape[1]} columns, expected {len(names)}: {listed(names)}.")
@@ -208,7 +236,7 @@ def as_column(values: object) -> Column:
     if array.dtype.kind in "iuf":
         return array.astype(np.float64)
     if array.dtype.kind == "M":
-        return np.where(np.isnat(array), np.nan, array.astype("datetime64[ns]").astype(np.int64) / 86_400e9)
+        return _days(array)
     items = array.tolist()
     if all(_is_missing(item) or (isinstance(item, int | float) and not isinstance(item, bool)) for item in items):
         return np.array([np.nan if _is_missing(item) else float(item) for item in items], dtype=np.float64)
@@ -246,14 +274,35 @@ def _read_csv(path: Path, text_columns: Sequence[str]) -> Table:
         )
     except pd.errors.EmptyDataError as error:
         raise InputError(f"{str(path)!r} is empty, expected a header and rows of data; fill it.") from error
-    except (pd.errors.ParserError, UnicodeDecodeError, OSError, csv.Error) as error:
+    except UnicodeDecodeError as error:
+        raise InputError(
+            f"{str(path)!r} cannot be read as CSV, since it is no UTF-8 text (byte {error.object[error.start]:#x} is "
+            "none of it); save it as UTF-8, which spreadsheets call 'CSV UTF-8'."
+        ) from error
+    except (pd.errors.ParserError, OSError, csv.Error) as error:
         reason = " ".join(str(error).split())
         raise InputError(
-            f"{str(path)!r} cannot be read as CSV ({reason}), expected UTF-8 text with as many cells in every "
-            "line; mend it."
+            f"{str(path)!r} cannot be read as CSV ({reason}), expected as many cells in every line; mend it."
         ) from error
     note = f"{path.name} has no header: its columns are called column_1 to column_{len(header)}."
-    return Table(table_from_frame(frame).columns, (note,) if headless else ())
+    table = table_from_frame(frame)
+    table = _with_numbers(table, text_columns, _dates, "dates are read as days since 1970")
+    if separator != ",":
+        table = _with_numbers(table, text_columns, _decimal_commas, "decimal commas are read as points")
+    return Table(table.columns, (*([note] if headless else []), *table.notes))
+
+
+def _with_numbers(
+    table: Table, kept: Sequence[str], read: Callable[[Column], NDArray[np.float64] | None], how: str
+) -> Table:
+    """The table with the texts that `read` can read replaced by numbers, and a note on them; some columns are kept."""
+    found = {
+        name: read(column) for name, column in table.columns.items() if name not in kept and not is_numeric(column)
+    }
+    numbers: dict[str, Column] = {name: column for name, column in found.items() if column is not None}
+    if not numbers:
+        return table
+    return Table({**table.columns, **numbers}, (*table.notes, f"{how}: {listed(list(numbers))}."))
 
 
 def _read_parquet(path: Path, text_columns: Sequence[str]) -> Table:

@@ -162,6 +162,6 @@ def _check_target_gaps(name: str, column: Column) -> None:
     gaps = int(missing(column).sum())
     if gaps:
         raise InputError(
-            f"target {name!r} is missing in {gaps} of {len(column)} rows, expected a value in each; "
-            "fill or remove these rows."
+            f"target {name!r} is missing in {gaps} of {len(column)} rows (texts such as NA or None in a CSV file count "
+            "as missing too), expected a value in each; fill, rename or remove these."
         )

@@ -233,7 +233,7 @@ class Task:
 
         Args:
             X: Rows x columns (an array, a data frame or a mapping of columns), or images n x height x width or
-                n x channels x height x width.
+                n x channels x height x width (channels first).
             y: Targets [n].
             name: What people call the task.
             **options: As in `Recipe`; images need no `image_shape`.
@@ -244,6 +244,7 @@ class Task:
         recipe = Recipe(**options)
         shape = getattr(X, "shape", ())
         if len(shape) in (3, 4) and recipe.image_shape is None:
+            _check_channels_first(shape)
             recipe = replace(recipe, image_shape=tuple(shape[1:]) if len(shape) == 4 else (1, *shape[1:]))
         table, column = as_table(X), as_column(y)
         if len(table) != len(column):
@@ -467,6 +468,16 @@ def _check_size(n_rows: int, name: str, recipe: Recipe, features: Table) -> None
             f"got images of the shape {recipe.image_shape}, which have {np.prod(recipe.image_shape)} pixels, and "
             f"{len(features.columns)} columns; expected a column a pixel: mend the shape (--image-shape, or "
             "image_shape= in Python)."
+        )
+
+
+def _check_channels_first(shape: Sequence[int]) -> None:
+    """Refuses images n x height x width x channels, which would be learnt as if their rows were channels."""
+    if len(shape) == 4 and shape[3] in (1, 3, 4) and min(shape[1:3]) > 4:
+        sizes = tuple(map(int, shape[1:]))
+        raise InputError(
+            f"got images of the shape {sizes}, which seem to be height x width x channels, expected channels x height "
+            f"x width; pass X.transpose(0, 3, 1, 2), or image_shape={sizes} if the first are the channels."
         )
 
 

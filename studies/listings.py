@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import optuna
 from optuna.trial import FrozenTrial, TrialState
@@ -10,10 +10,12 @@ from optuna.trial import FrozenTrial, TrialState
 from automl.errors import InputError
 from automl.text_drawing import architecture_text
 from kernels.architecture import Architecture
-from studies.attributes import DEFINITION, TrialFacts, read_definition
+from studies.attributes import DEFINITION, TrialFacts, read_definition, retried_numbers
 from studies.console import cell_text, number_text, print_json, print_table, trial_cells, trial_columns
 from studies.storage import check_exists, open_storage
-from studies.study import Study, load_study
+
+if TYPE_CHECKING:
+    from studies.study import Study
 
 
 def list_studies(storage: str, *, as_json: bool) -> None:
@@ -53,7 +55,7 @@ def show(name: str, storage: str, *, n_trials: int, as_json: bool) -> None:
     Raises:
         InputError: If there is no such storage or study.
     """
-    study = load_study(name, storage)
+    study = _loaded(name, storage)
     trials = ranked_trials(study)
     if as_json:
         print_json({**_study_summary(study), "trials": [_trial_facts(trial) for trial in study.trials]})
@@ -69,6 +71,12 @@ def show(name: str, storage: str, *, n_trials: int, as_json: bool) -> None:
     _print_architecture(trials[0])
 
 
+def _loaded(name: str, storage: str) -> Study:
+    from studies.study import load_study  # brings torch, which the list of studies has no use for
+
+    return load_study(name, storage)
+
+
 def ranked_trials(study: Study) -> list[FrozenTrial]:
     """Completed trials, the best first."""
     sign = -1.0 if study.definition.direction == "maximize" else 1.0
@@ -79,11 +87,14 @@ def ranked_trials(study: Study) -> list[FrozenTrial]:
 
 
 def _counts(study: Study) -> str:
-    """How many trials there are of each state: "28 complete, 2 failed"."""
-    words = {TrialState.FAIL: "failed"}
-    states = [trial.state for trial in study.trials]
-    counted = ((state, states.count(state)) for state in TrialState)
-    return ", ".join(f"{n} {words.get(state, state.name.lower())}" for state, n in counted if n) or "none yet"
+    """How many trials there are of each state: "28 complete, 2 failed, 1 interrupted"."""
+    trials = study.trials
+    retried = retried_numbers(trials)
+    words = {state: state.name.lower() for state in TrialState} | {TrialState.FAIL: "failed"}
+    # Optuna has no state for a trial that was interrupted: it is marked as failed, and its successor queued.
+    states = ["interrupted" if trial.number in retried else words[trial.state] for trial in trials]
+    counted = ((word, states.count(word)) for word in (*words.values(), "interrupted"))
+    return ", ".join(f"{n} {word}" for word, n in counted if n) or "none yet"
 
 
 def best(name: str, storage: str, *, as_json: bool) -> None:
@@ -92,7 +103,7 @@ def best(name: str, storage: str, *, as_json: bool) -> None:
     Raises:
         InputError: If there is no such storage or study, or no completed trial.
     """
-    study = load_study(name, storage)
+    study = _loaded(name, storage)
     trial = best_trial(study)
     if as_json:
         print_json(summary(study, trial))

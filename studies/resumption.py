@@ -37,6 +37,7 @@ def agreed(name: str, stored: StudyDefinition, wanted: StudyDefinition, load_if_
         ("seed", stored.seed, wanted.seed),
     ):
         if has != got:
+            _check_data(name, has, got)
             shown, other = _differing(has, got)
             raise InputError(
                 f"study {name!r} exists with the {what} {shown}, got {other}; give the new study another name, or go "
@@ -55,6 +56,15 @@ def agreed(name: str, stored: StudyDefinition, wanted: StudyDefinition, load_if_
 
 def _task_facts(definition: StudyDefinition) -> dict[str, str]:
     return {"name": definition.task_name, "metric": definition.metric, "digest": definition.task_digest}
+
+
+def _check_data(name: str, has: Any, got: Any) -> None:
+    """Refuses a task that differs by its data alone."""
+    if isinstance(has, dict) and [fact for fact in has if has[fact] != got.get(fact)] == ["digest"]:
+        raise InputError(
+            f"study {name!r} was made of other data of the task {has['name']!r}, or they were read otherwise (digest "
+            f"{has['digest']}, got {got['digest']}); give the new study another name, or go on with the same data."
+        )
 
 
 def _plain(fields: Mapping[str, Any]) -> Any:

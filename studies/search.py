@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from importlib.util import find_spec
 from pathlib import Path
+from shlex import quote
 from typing import TextIO, cast
 
 import optuna
@@ -41,6 +42,7 @@ from studies.past_studies import ALL
 from studies.sampler_names import check_names
 from studies.storage import DEFAULT_STORAGE, check_exists, check_lasting, open_storage, sqlite_path
 from studies.study import Study, create_study, load_study
+from studies.workers import Budget
 
 _SPACES = ("mlp", "cnn", "cell")
 _MODEL_FILE = "model.json"
@@ -212,7 +214,9 @@ def _no_empty_database(url: str) -> Iterator[None]:
         yield
     except BaseException:
         for suffix in ("", "-wal", "-shm", "-journal"):
-            path.with_name(path.name + suffix).unlink(missing_ok=True)
+            made = path.with_name(path.name + suffix)
+            if made.is_file():
+                made.unlink()
         raise
 
 
@@ -263,9 +267,9 @@ def _finish(study: Study, folder: Path, storage: str, as_json: bool, stream: Tex
         f"best {metric}: {number_text(trial.value)} in trial {trial.number}{f' ({others})' if others else ''}",
         file=stream,
     )
-    shown = "" if storage == DEFAULT_STORAGE else f" --storage {without_passwords(storage)}"
+    shown = "" if storage == DEFAULT_STORAGE else f" --storage {quote(without_passwords(storage))}"
     print(f"dashboard: automl dashboard{shown}", file=stream)
-    print(f"predict:   automl predict {folder} DATA.csv", file=stream)
+    print(f"predict:   automl predict {quote(str(folder))} DATA.csv", file=stream)
 
 
 def _publish_figures(study: Study) -> None:
@@ -315,20 +319,22 @@ def work(storage: str, *, study: str | None, trials: int | None, timeout: float 
     Args:
         storage: URL of the storage.
         study: Name of the study; None for all that have trials left.
-        trials: Trials to run here at most.
-        timeout: Seconds after which no trial is started.
+        trials: Trials to run here at most, in all studies together; a study that is named may thereby exceed its
+            budget.
+        timeout: Seconds after which no trial is started in any of them.
 
     Raises:
         InputError: If there is no such storage or study, or it has no budget and none is given.
     """
     check_exists(storage)
     names = [study] if study is not None else _defined_studies(storage)
+    here = Budget(trials, timeout)
     for name in names:
         joined = load_study(name, storage, stream=secrets.randbelow(2**31))
         budget = joined.optuna.user_attrs.get(BUDGET, {}).get("n_trials")
         if budget is None and trials is None and timeout is None:
             raise InputError(f"study {name!r} has no budget of trials; give this worker --trials or --timeout.")
-        _work_on(joined, budget if trials is None else None, trials, timeout)
+        _work_on(joined, None if study and trials else budget, here)
 
 
 def _study_names(storage: str) -> list[str]:
@@ -346,16 +352,12 @@ def _defined_studies(storage: str) -> list[str]:
     return names
 
 
-def _work_on(study: Study, budget: int | None, trials: int | None, timeout: float | None) -> None:
+def _work_on(study: Study, budget: int | None, here: Budget) -> None:
+    """Runs trials of a study until it has as many as its budget says, or this worker has run all of its own."""
     study.requeue_abandoned()
-    started, ran = time.monotonic(), 0
     best = Best(study.definition.direction == "maximize", study.trials)
     print(f"study {study.name}: {study.n_finished} trials finished" + (f" of {budget}" if budget else ""), flush=True)
     with progress(study.definition.metric, budget, study.n_finished, best, sys.stdout) as listener:
-        while (
-            (trials is None or ran < trials)
-            and (timeout is None or time.monotonic() - started < timeout)
-            and (budget is None or study.n_started() < budget)
-        ):
-            if study.run_trial(callbacks=[listener], n_total=budget) is not None:
-                ran += 1
+        while (budget is None or study.n_started() < budget) and here.take():
+            if study.run_trial(callbacks=[listener], n_total=budget) is None:
+                here.give_back()

@@ -9,11 +9,12 @@ from __future__ import annotations
 import logging
 import sys
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
+from types import NoneType
 
 import optuna
 from optuna.pruners import BasePruner
@@ -92,7 +93,8 @@ def create_study(
         sampler: "nasbot", "nao", "combined" (both), "evolution", "local-search", "random", "tpe", "gp", "cmaes",
             "nsgaii", or an Optuna sampler.
         storage: URL of the database, an Optuna storage, or None for a study in memory.
-        transfer_from: Names of studies of the same storage to learn from, globs such as "mnist-*", or "all".
+        transfer_from: Names of studies of the same storage to learn from, globs such as "mnist-*", or "all"; one alone
+            may be a plain text.
         seed: Seed of proposals and of initial weights.
         settings: How every candidate is trained.
         pruner: "quartile" (stops the worst quarter), "median", "none", or an Optuna pruner.
@@ -111,6 +113,7 @@ def create_study(
         >>> study.n_finished, study.best_value == min(trial.value for trial in study.trials)
         (2, True)
     """
+    _check_types(name=name, task=task, space=space, sampler=sampler, settings=settings, pruner=pruner)
     if not name:
         raise InputError("got an empty name for the study, expected one that people will know it by; name it.")
     sampler_name = sampler if isinstance(sampler, str) else None
@@ -128,7 +131,7 @@ def create_study(
         sampler=sampler_name or CUSTOM,
         seed=seed,
         pruner=pruner_name or CUSTOM,
-        transfer_from=tuple(transfer_from),
+        transfer_from=(transfer_from,) if isinstance(transfer_from, str) else tuple(transfer_from),
         models_dir=None if models_dir is None else str(Path(models_dir).absolute()),
     )
     opened = _opened(storage)
@@ -359,7 +362,8 @@ class Study:
         """
         check_budget(n_trials, timeout, n_workers)
         first = len(self._raw.get_trials(deepcopy=False))
-        budget = Budget(n_trials, timeout, lambda: n_total is not None and self.n_started(first) >= n_total)
+        self._raw._stop_flag = False
+        budget = Budget(n_trials, timeout, lambda: self._is_over(n_total, first))
         if n_trials is not None:
             self._raw.set_user_attr(BUDGET, {"n_trials": self.n_finished + n_trials})
         with _quiet_optuna(), _progress(n_trials, show_progress) as progress:
@@ -461,8 +465,10 @@ class Study:
         while budget.take():
             if self.run_trial(callbacks=listeners, n_total=n_total, first=first) is None:
                 budget.give_back()
-            if getattr(self._raw, "_stop_flag", False):  # a callback called optuna.Study.stop()
-                return
+
+    def _is_over(self, n_total: int | None, first: int) -> bool:
+        """Whether a callback has called `optuna.Study.stop`, or the study has all the trials that it is to have."""
+        return self._raw._stop_flag or (n_total is not None and self.n_started(first) >= n_total)
 
     def _objective(self) -> Objective:
         return Objective(self.task, self.space, self.settings, self.definition.seed, self._models_dir)
@@ -516,6 +522,16 @@ def _finished(trials: Sequence[FrozenTrial]) -> list[FrozenTrial]:
     ]
 
 
+@contextmanager
+def _stoppable(study: optuna.Study) -> Iterator[None]:
+    """Lets callbacks call `optuna.Study.stop`, which Optuna allows in its own loop alone."""
+    study._thread_local.in_optimize_loop = True
+    try:
+        yield
+    finally:
+        study._thread_local.in_optimize_loop = False
+
+
 class _Events:
     """What the parent of several workers does when one has news."""
 
@@ -526,8 +542,9 @@ class _Events:
     def finished(self, trial_number: int) -> None:
         """Calls the callbacks with the finished trial."""
         trial = self._study._raw.get_trials(deepcopy=False)[trial_number]
-        for listener in self._listeners:
-            listener(self._study._raw, trial)
+        with _stoppable(self._study._raw):
+            for listener in self._listeners:
+                listener(self._study._raw, trial)
 
     def abandoned(self, trial_number: int) -> None:
         """Queues the trial of a worker that died."""
@@ -546,6 +563,24 @@ def check_budget(n_trials: int | None, timeout: float | None, n_workers: int) ->
         raise InputError(f"got a timeout of {timeout} seconds, expected 0 or more, or None for no limit; raise it.")
     if n_workers < 1:
         raise InputError(f"got n_workers = {n_workers}, expected at least 1; raise it.")
+
+
+_TYPES: Mapping[str, tuple[tuple[type, ...], str]] = {
+    "name": ((str,), "a text"),
+    "task": ((Task,), "a Task, such as load_task('digits') or Task.from_csv('FILE.csv', target=...) makes"),
+    "space": ((Space, NoneType), "a space, such as MLPSpace()"),
+    "sampler": ((str, BaseSampler), "a name, such as 'nasbot', or an Optuna sampler"),
+    "settings": ((TrainerSettings, NoneType), "TrainerSettings(...)"),
+    "pruner": ((str, BasePruner), "a name, such as 'none', or an Optuna pruner"),
+}
+
+
+def _check_types(**given: object) -> None:
+    """Refuses what would otherwise fail after the study has been written."""
+    for argument, value in given.items():
+        types, expected = _TYPES[argument]
+        if not isinstance(value, types):
+            raise InputError(f"got {argument} = {value!r}, expected {expected}; pass one.")
 
 
 def _fitted(space: Space, task: Task) -> Space:

@@ -62,6 +62,15 @@ def test_a_loaded_model_predicts_the_same_to_the_bit(name: str, tmp_path: Path) 
     assert (loaded.metric, loaded.target, loaded.task_digest) == (model.metric, model.target, task.digest)
 
 
+@pytest.mark.parametrize("name", ["iris", "diabetes"])
+def test_no_rows_have_no_predictions(name: str) -> None:
+    model = trained(load_task(name), epochs=1)
+    names = model.preprocessor.columns
+    empty: list[object] = [np.zeros((0, len(names))), pd.DataFrame(columns=list(names)), {name: [] for name in names}]
+    for nothing in empty:
+        assert model.predict(nothing).shape == (0,)
+
+
 def test_the_score_on_the_validation_rows_is_the_value_of_the_training() -> None:
     from sklearn.datasets import load_diabetes
 

@@ -61,6 +61,36 @@ def test_named_text_columns_keep_leading_zeros(tmp_path: Path) -> None:
     assert read_table(tmp_path / "data.csv", ["zip"]).columns["zip"].tolist() == ["01234", "04567"]
 
 
+def test_dates_in_a_file_become_days_as_those_of_a_frame_do(tmp_path: Path) -> None:
+    frame = pd.DataFrame(
+        {
+            "day": np.array(["1970-01-02", "NaT", "2024-02-29"], dtype="datetime64[ns]"),
+            "time": pd.date_range("2024-01-01", periods=3, freq="h"),
+        }
+    )
+    frame.to_csv(tmp_path / "data.csv", index=False)
+    read = read_table(tmp_path / "data.csv")
+    assert read.digest == as_table(frame).digest
+    assert read.columns["day"].tolist()[::2] == [1.0, 19782.0]
+    assert read.notes == ("dates are read as days since 1970: 'day', 'time'.",)
+    assert not is_numeric(read_table(tmp_path / "data.csv", text_columns=["day"]).columns["day"])
+
+
+def test_texts_that_are_not_all_dates_stay_texts(tmp_path: Path) -> None:
+    (tmp_path / "data.csv").write_text("month,mixed\n2024-13-01,2024-01-01\n2024-01-01,soon\n")
+    assert not any(map(is_numeric, read_table(tmp_path / "data.csv").columns.values()))
+
+
+def test_decimal_commas_are_numbers_where_commas_separate_no_cells(tmp_path: Path) -> None:
+    (tmp_path / "data.csv").write_text("price;code\n1,5;1,5,2\n-2;3\n;4\n")
+    table = read_table(tmp_path / "data.csv")
+    np.testing.assert_array_equal(table.columns["price"].tolist(), [1.5, -2.0, np.nan])
+    assert not is_numeric(table.columns["code"])
+    assert table.notes == ("decimal commas are read as points: 'price'.",)
+    (tmp_path / "data.csv").write_text('price,n\n"1,500",1\n')
+    assert not is_numeric(read_table(tmp_path / "data.csv").columns["price"])
+
+
 def test_the_digest_follows_names_and_values() -> None:
     table = Table({"a": np.array([1.0, 2.0]), "b": np.array(["x", None], dtype=object)})
     same = as_table({"a": [1, 2], "b": ["x", None]})

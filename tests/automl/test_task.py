@@ -12,6 +12,7 @@ import pandas as pd
 import pytest
 
 from automl.errors import InputError
+from automl.tables import as_table
 from automl.task import BUILT_IN, Task, load_task, task_from_reference
 
 
@@ -170,6 +171,25 @@ def test_a_file_without_a_header_gets_names_and_a_note(tmp_path: Path) -> None:
     assert any("no header" in note for note in task.notes)
 
 
+def test_columns_that_are_left_out_are_told_with_the_reason() -> None:
+    names = [f"name {i}" for i in range(60)]
+    task = Task.from_arrays({"x": range(60), "same": ["a"] * 60, "names": names}, ["p", "q"] * 30)
+    assert task.notes[1:] == (
+        "column 'same' is left out: all its values are the same in the training part.",
+        "column 'names' is left out: no two of its levels repeat in the training part.",
+    )
+
+
+def test_models_of_dates_take_them_in_every_form() -> None:
+    frame = pd.DataFrame({"when": pd.date_range("2024-01-01", periods=40), "y": ["p", "q"] * 20})
+    prepare = Task.from_frame(frame, target="y").preprocessor
+    expected, _ = prepare.transform(as_table(frame))
+    for values in (frame["when"].astype(str), list(frame["when"]), [day.date() for day in frame["when"]]):
+        np.testing.assert_array_equal(prepare.transform(as_table({"when": values}))[0], expected)
+    with pytest.raises(InputError, match="holds the text '2024-01-01', expected numbers"):
+        prepare.transform(as_table({"when": ["2024-01-01", "7"]}))
+
+
 def test_separators_within_quoted_names_separate_nothing(tmp_path: Path) -> None:
     path = _text(tmp_path, '"rooms, baths, toilets";kind\n' + "1;a\n2;b\n" * 9)
     assert load_task(path, "kind").preprocessor.names == ("rooms, baths, toilets",)
@@ -244,6 +264,16 @@ BAD_FILES: dict[str, tuple[Callable[[Path], Path], str | None, str]] = {
     "header alone": (lambda folder: _text(folder, "size,label\n"), "label", "has no rows"),
     "ragged lines": (lambda folder: _text(folder, "a,label\n1,x\n1,2,3,4\n"), "label", "cannot be read as CSV"),
     "no text": (lambda folder: _bytes(folder, b"\xff\xfe\x00\x81"), "label", "cannot be read as CSV"),
+    "Latin-1": (
+        lambda folder: _bytes(folder, "größe,label\n1,x\n".encode("latin-1")),
+        "label",
+        "0xf6.*save it as UTF-8",
+    ),
+    "a class called None": (
+        lambda folder: write_csv(folder, label=["None", "some"] * 30),
+        "label",
+        "such as NA or None",
+    ),
     "unknown ending": (lambda folder: _text(folder, "x", "data.xlsx"), "label", "file ending in"),
     "damaged Parquet": (lambda folder: _text(folder, "x", "data.parquet"), "label", "cannot be read as Parquet"),
     "two columns of one name": (
@@ -266,6 +296,11 @@ BAD_FILES: dict[str, tuple[Callable[[Path], Path], str | None, str]] = {
         "missing in 20 of 60",
     ),
     "an empty column": (lambda folder: write_csv(folder, size=np.nan), "label", "'size' holds no value at all"),
+    "an empty column of two words": (
+        lambda folder: _text(folder, "a b,label\n" + ",x\n,y\n" * 9),
+        "label",
+        "--ignore 'a b', or ignore=",
+    ),
     "an infinite value": (lambda folder: write_csv(folder, size=[*range(59), np.inf]), "label", "1 infinite values or"),
     "an infinite target": (lambda folder: write_csv(folder, label=[*range(59), np.inf]), "label", "infinite"),
     "a thousand levels": (
@@ -311,6 +346,8 @@ def test_unknown_names_options_and_metrics_are_refused() -> None:
         load_task("iris", kind="ranking")  # type: ignore[arg-type]  # what a user may type
     with pytest.raises(InputError, match="for a regression"):
         load_task("iris", kind="regression")
+    with pytest.raises(InputError, match=r"\(12, 9, 3\), which seem to be height x width x channels"):
+        Task.from_arrays(np.zeros((10, 12, 9, 3)), [0, 1] * 5)
     with pytest.raises(InputError, match="10 rows of X and 9 targets"):
         Task.from_arrays(np.zeros((10, 2)), np.zeros(9))
     with pytest.raises(InputError, match=r"got the column 'x99' to ignore, which .* lacks"):

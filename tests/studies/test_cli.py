@@ -143,6 +143,19 @@ def test_a_worker_runs_as_many_trials_as_it_is_given(copy: Path, capsys: pytest.
     assert json.loads(capsys.readouterr().out)["n_trials"] == 4
 
 
+def test_a_worker_without_a_study_leaves_those_alone_that_have_no_trials_left(
+    copy: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert automl("worker", "--trials", "1") == 0
+    assert "3 trials finished of 3" in capsys.readouterr().out
+    assert len(load_study("fruit-random").trials) == 3
+
+
+def test_what_to_do_next_can_be_pasted_into_a_shell(copy: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert automl("run", "fruit.csv", "--target", "fruit", "--trials", "3", *FAST, "--model", "my fruit") == 0
+    assert "predict:   automl predict 'my fruit' DATA.csv" in capsys.readouterr().out
+
+
 def test_studies_are_listed(copy: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert automl("studies", "--json") == 0
     (study,) = json.loads(capsys.readouterr().out)
@@ -161,6 +174,14 @@ def test_a_study_is_shown_with_its_best_trials_and_network(copy: Path, capsys: p
     table = text.split("trial  ")[1].split("\n\n")[0].splitlines()
     assert len(table) == 1 + 2
     assert float(table[1].split()[1]) <= float(table[2].split()[1])
+
+
+def test_interrupted_trials_are_no_failed_ones(copy: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    study = load_study("fruit-random")
+    with pytest.warns(UserWarning, match="Heartbeat of storage"):
+        study.give_back(study.optuna.ask().number)
+    assert automl("show", "fruit-random") == 0
+    assert "trials: 3 complete, 1 waiting, 1 interrupted" in capsys.readouterr().out
 
 
 def test_the_best_trial_is_told_to_people_and_scripts(copy: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -211,6 +232,12 @@ def test_predicting_needs_no_optuna(copy: Path) -> None:
     code = "import sys; from studies import prediction; print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=120)
     assert {"optuna", "botorch", "gpytorch", "ot", "sqlalchemy"}.isdisjoint(done.stdout.split())
+
+
+def test_listing_studies_needs_no_torch() -> None:
+    code = "import sys; from studies import listings; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=120)
+    assert {"torch", "sklearn", "botorch", "gpytorch", "ot", "pandas"}.isdisjoint(done.stdout.split())
 
 
 def test_unseen_categories_are_counted_and_told(copy: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -277,6 +304,7 @@ def write_bad_tables(folder: Path) -> None:
         ("run iris --workers 0", "got --workers 0, expected 1 or more"),
         ("run iris --storage nonsense", "got the storage URL 'nonsense'"),
         ("run iris --storage sqlite:///no/such/folder/a.db", "cannot be opened"),
+        ("run iris --storage sqlite:///good.csv/a.db", "cannot be opened"),
         ("run iris --transfer-from wine", "does not exist"),
         ("run iris --model occupied", "holds no model.json"),
         ("run iris --model good.csv/model", "cannot write 'good.csv/model'"),

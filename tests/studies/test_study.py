@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import optuna
@@ -265,6 +266,14 @@ def test_callbacks_hear_of_every_trial_and_may_stop_the_study() -> None:
     assert heard == [0, 1]
 
 
+@pytest.mark.slow
+def test_callbacks_stop_worker_processes_too_once_their_running_trials_are_done(url: str) -> None:
+    study = make(url, sampler="random")
+    study.optimize(n_trials=40, n_workers=2, callbacks=[lambda raw, trial: raw.stop()])
+    assert 1 <= study.n_finished <= 4
+    assert {trial.state for trial in study.trials} <= {TrialState.COMPLETE, TrialState.PRUNED}
+
+
 @pytest.mark.parametrize("sampler", [name for name in SAMPLERS if name not in ("nasbot", "nao", "gp")])
 def test_every_named_sampler_runs_on_the_same_space(sampler: str) -> None:
     study = make(None, sampler=sampler, settings=TrainerSettings(max_epochs=1))
@@ -348,6 +357,24 @@ def shared_url(tmp_path_factory: pytest.TempPathFactory) -> str:
     url = f"sqlite:///{tmp_path_factory.mktemp('shared') / 'studies.db'}"
     make(url)
     return url
+
+
+@pytest.mark.parametrize(
+    ("argument", "value"),
+    [("task", "iris"), ("space", "mlp"), ("sampler", None), ("pruner", None), ("settings", {"max_epochs": 3})],
+)
+def test_arguments_of_another_type_are_refused_before_a_study_is_written(
+    url: str, argument: str, value: object
+) -> None:
+    given: dict[str, Any] = {"task": load_task("iris"), "storage": url, argument: value}
+    with pytest.raises(InputError, match=f"got {argument} = .*, expected "):
+        create_study("new", **given)
+    assert not optuna.get_all_study_names(url)
+
+
+def test_one_past_study_may_be_named_by_itself() -> None:
+    study = create_study("new", task=load_task("iris"), storage=None, transfer_from="wine")
+    assert study.definition.transfer_from == ("wine",)
 
 
 @pytest.mark.parametrize(("use", "sentence"), REFUSALS)
