@@ -11,7 +11,7 @@ import importlib
 import json
 import os
 import zipfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from functools import partial
 from pathlib import Path
@@ -225,7 +225,8 @@ class Task:
     def from_frame(cls, frame: Any, *, target: str, name: str = "frame", **options: Unpack[Options]) -> Task:
         """A task of a pandas data frame; arguments and errors as in `from_csv`."""
         recipe = Recipe(**options)
-        return _from_table(table_from_frame(frame), target, name, recipe, {"source": "arrays", "path": None})
+        task = _from_table(table_from_frame(frame), target, name, recipe, {"source": "arrays", "path": None})
+        return _with_truth_values(task, frame[target] if target in frame.columns else ())
 
     @classmethod
     def from_arrays(cls, X: Any, y: Any, *, name: str = "arrays", **options: Unpack[Options]) -> Task:
@@ -251,7 +252,8 @@ class Task:
             raise InputError(f"got {len(table)} rows of X and {len(column)} targets, expected as many; cut or fill.")
         target = "target" if "target" not in table.columns else "y"
         whole = Table({**table.columns, target: column})
-        return _from_table(whole, target, name, recipe, {"source": "arrays", "path": None})
+        task = _from_table(whole, target, name, recipe, {"source": "arrays", "path": None})
+        return _with_truth_values(task, y)
 
     def save(self, folder: str | os.PathLike[str]) -> Task:
         """Writes the task as a folder (JSON and NumPy arrays, no pickle), whole or not at all.
@@ -453,6 +455,13 @@ def _from_table(table: Table, target: str, name: str, recipe: Recipe, reference:
         image_shape=recipe.image_shape,
         notes=(*table.notes, reading, *decisions),
     )
+
+
+def _with_truth_values(task: Task, targets: Iterable[object]) -> Task:
+    """The task, its classes False and True where the targets are truth values: a table holds these as texts."""
+    if task.classes != ("False", "True") or not all(isinstance(value, bool | np.bool_) for value in targets):
+        return task
+    return replace(task, target=replace(task.target, classes=(False, True)))
 
 
 def _digest(table: str, target: str, recipe: Recipe) -> str:

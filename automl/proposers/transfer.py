@@ -24,7 +24,7 @@ from automl.proposers.pool import check_request
 from automl.proposers.transfer_acquisition import TransferAcquisition
 from automl.proposers.transfer_decision import Decision, as_source_tasks
 from automl.proposers.transfer_knowledge import Knowledge, SourceSettings, comparable, learn, usable
-from automl.proposers.transfer_pool import Listing, PoolSettings, best_observed, sampled_best, sources_best
+from automl.proposers.transfer_pool import Listing, TransferPoolSettings, best_observed, sampled_best, sources_best
 from automl.spaces.base import Space
 from automl.surrogates.transfer_gp import Inputs, TransferGP, fit_transfer_gp
 from automl.surrogates.transfer_prior import TransferPriorSettings
@@ -44,8 +44,8 @@ from automl.transfer_guard import (
 )
 
 Floats = NDArray[np.float64]
-_Test = tuple[tuple[str, ...], tuple[str, ...], bytes]
-"""Names of sources, and the candidates and values that they are put to the test with."""
+_Test = tuple[Knowledge, tuple[str, ...], bytes]
+"""What is known, and the candidates and values that it is put to the test with."""
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,7 @@ class TransferSettings:
 
     sources: SourceSettings = field(default_factory=SourceSettings)
     prior: TransferPriorSettings = field(default_factory=TransferPriorSettings)
-    pool: PoolSettings = field(default_factory=PoolSettings)
+    pool: TransferPoolSettings = field(default_factory=TransferPoolSettings)
     guard: bool = True
     least_foresight: float = 0.1
     trusted_base: float = 0.9
@@ -91,8 +91,8 @@ class TransferProposer:
     base: Proposer | None = None
     settings: TransferSettings = field(default_factory=TransferSettings)
     _tests: dict[_Test, tuple[Knowledge, tuple[str, ...]]] = field(default_factory=dict, repr=False)
-    _lessened: dict[tuple[str, ...], Knowledge] = field(default_factory=dict, repr=False)
-    _listed: dict[tuple[str, ...], Inputs] = field(default_factory=dict, repr=False)
+    _lessened: dict[tuple[SourceTask, ...], Knowledge] = field(default_factory=dict, repr=False)
+    _listed: dict[Knowledge, Inputs] = field(default_factory=dict, repr=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "sources", as_source_tasks(self.sources))
@@ -204,7 +204,7 @@ class TransferProposer:
         dropped: tuple[str, ...] = ()
         for checkpoint in reached(len(observations)) if self.settings.guard else ():
             first = Observations(observations.candidates[:checkpoint], observations.values[:checkpoint])
-            test = (knowledge.names, tuple(first.digests), first.values.tobytes())
+            test = (knowledge, tuple(candidate.digest for candidate in first.candidates), first.values.tobytes())
             if test not in self._tests:
                 self._tests[test] = self._tested(knowledge, first)
             knowledge, gone = self._tests[test]
@@ -229,7 +229,7 @@ class TransferProposer:
         return learn(self.space, self._usable[0], self.settings.prior, self.settings.seed)
 
     def _without(self, knowledge: Knowledge, against: Sequence[int]) -> Knowledge:
-        less = tuple(name for place, name in enumerate(knowledge.names) if place not in against)
+        less = tuple(source for place, source in enumerate(knowledge.sources) if place not in against)
         if less not in self._lessened:
             self._lessened[less] = knowledge.without(against)
         return self._lessened[less]
@@ -295,9 +295,9 @@ class TransferProposer:
         return Listing(candidates or ()) if is_listed else None
 
     def _listed_inputs(self, knowledge: Knowledge) -> Inputs:
-        if knowledge.names not in self._listed:
-            self._listed[knowledge.names] = knowledge.prior.inputs(self._listed_features)
-        return self._listed[knowledge.names]
+        if knowledge not in self._listed:
+            self._listed[knowledge] = knowledge.prior.inputs(self._listed_features)
+        return self._listed[knowledge]
 
     @cached_property
     def _listed_features(self) -> Floats:

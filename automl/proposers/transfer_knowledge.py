@@ -95,7 +95,8 @@ def comparable(losses: Floats) -> Floats:
     size = max(abs(least), abs(most)) or 1.0  # Differences of the largest numbers would overflow.
     above = losses / size - least / size
     unit = float(np.quantile(above, 0.75)) or float(above.max()) or 1.0
-    return np.asarray(np.minimum(above, _WORST * unit) / unit, dtype=np.float64)
+    bounded = np.minimum(above, _WORST * unit) / unit  # Bounded first: the quotient of a tiny unit would overflow.
+    return np.asarray(np.minimum(bounded, _WORST), dtype=np.float64)
 
 
 @dataclass(frozen=True, eq=False)

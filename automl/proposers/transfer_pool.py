@@ -22,7 +22,7 @@ _TRIES = 10
 
 
 @dataclass(frozen=True)
-class PoolSettings:
+class TransferPoolSettings:
     """How the pool is made.
 
     Args:
@@ -95,7 +95,7 @@ def sampled_best(
     seen: Set[str],
     wanted: Wanted,
     generator: np.random.Generator,
-    settings: PoolSettings,
+    settings: TransferPoolSettings,
 ) -> tuple[Candidate, float]:
     """The most wanted candidate of a pool, and how much it is wanted.
 

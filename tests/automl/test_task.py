@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 
 from automl.errors import InputError
-from automl.tables import as_table
+from automl.tables import as_column, as_table
 from automl.task import BUILT_IN, Task, load_task, task_from_reference
 
 
@@ -86,6 +86,23 @@ def test_the_unit_of_a_column_or_target_makes_no_difference(scale: float) -> Non
     plain, scaled = Task.from_arrays(inputs, values), Task.from_arrays(inputs * scale, values * scale)
     np.testing.assert_allclose(scaled.train.inputs, plain.train.inputs, atol=1e-5)
     np.testing.assert_allclose(scaled.train.targets, plain.train.targets, atol=1e-5)
+
+
+@pytest.mark.parametrize("as_list", [False, True])
+def test_truth_values_are_predicted_as_such(as_list: bool, tmp_path: Path) -> None:
+    inputs = np.random.default_rng(0).normal(size=(40, 2))
+    answers = inputs[:, 0] > 0
+    of_arrays = Task.from_arrays(inputs, answers.tolist() if as_list else answers)
+    of_frame = Task.from_frame(pd.DataFrame({"x": inputs[:, 0], "answer": answers}), target="answer")
+    for task in (of_arrays, of_frame, of_arrays.save(tmp_path / "task")):
+        assert task.classes == (False, True)
+        labels = task.target.labels(np.array([[0.9, 0.1], [0.2, 0.8]]))
+        assert labels.dtype == np.bool_ and labels.tolist() == [False, True]
+        assert set(task.target.encode(as_column(answers)).tolist()) == {0, 1}
+    saved = task_from_reference(of_arrays.save(tmp_path / "task").reference)
+    assert saved.target == of_arrays.target
+    texts = Task.from_arrays(inputs, np.where(answers, "True", "False"))
+    assert texts.classes == ("False", "True") and texts.digest == of_arrays.digest
 
 
 def test_the_seed_alone_changes_the_split_and_the_digest() -> None:

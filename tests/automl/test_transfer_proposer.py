@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from automl.observations import Candidate, Observations
@@ -16,7 +16,7 @@ from automl.proposers.base import Proposal, Proposer
 from automl.proposers.shared_candidates import Method, SharedCandidatesProposer
 from automl.proposers.transfer import TransferProposer, TransferSettings
 from automl.proposers.transfer_knowledge import comparable
-from automl.proposers.transfer_pool import PoolSettings
+from automl.proposers.transfer_pool import TransferPoolSettings
 from automl.proposers.uniform import UniformProposer
 from automl.spaces.base import Space
 from automl.spaces.flat import FlatSpace
@@ -29,7 +29,7 @@ BRIEF = TransferSettings(
     prior=TransferPriorSettings(
         n_networks=1, n_folds=2, fold_iterations=10, ablr=ABLRSettings(width=12, max_iterations=25, weight_decay=0.1)
     ),
-    pool=PoolSettings(n_random=60, n_edited=20),
+    pool=TransferPoolSettings(n_random=60, n_edited=20),
 )
 FLAT = FlatSpace({"rate": Float(1e-4, 1.0, log=True), "depth": Int(1, 9)})
 
@@ -110,6 +110,18 @@ def test_one_flipped_source_among_true_ones_is_dropped() -> None:
     assert proposer.decide(observations, np.random.default_rng(0)).dropped == ("flipped-0",)
 
 
+def test_sources_are_tested_anew_where_the_same_values_belong_to_other_candidates() -> None:
+    sources = [*past(n_tasks=3), *past(sign=-1.0, n_tasks=1, names="flipped")]
+    candidates = sorted((FLAT.sample(np.random.default_rng(i)) for i in range(12)), key=bowl)
+    values = np.array([bowl(c) for c in candidates])
+    proposer = TransferProposer(FLAT, sources, UniformProposer(FLAT), BRIEF)
+    straight = proposer.decide(Observations(tuple(candidates), values), np.random.default_rng(0))
+    turned = Observations(tuple(reversed(candidates)), values)
+    again = proposer.decide(turned, np.random.default_rng(0))
+    fresh = TransferProposer(FLAT, sources, UniformProposer(FLAT), BRIEF).decide(turned, np.random.default_rng(0))
+    assert again.notes == fresh.notes != straight.notes
+
+
 @pytest.mark.parametrize("sources", [[], [SourceTask("tiny", (FLAT.sample(np.random.default_rng(0)),), np.ones(1))]])
 def test_without_a_usable_source_it_is_its_base(sources: Sequence[SourceTask]) -> None:
     ours = TransferProposer(FLAT, sources, UniformProposer(FLAT), BRIEF)
@@ -187,6 +199,7 @@ def test_a_source_that_cannot_tell_candidates_apart_is_refused() -> None:
 
 
 @given(st.lists(st.floats(-1e308, 1e308), min_size=1, max_size=12))
+@example([0.0, 0.0, 0.0, 4469617551094705.0, 1.026134200324594e19])  # the quotient was rounded up beyond the bound
 @settings(max_examples=30, deadline=None)
 def test_comparable_losses_are_small_numbers_in_the_same_order(losses: list[float]) -> None:
     found = comparable(np.array(losses))

@@ -17,7 +17,7 @@ from optuna.trial import TrialState
 
 from automl.proposers import transfer_knowledge
 from automl.proposers.transfer import TransferSettings
-from automl.proposers.transfer_pool import PoolSettings
+from automl.proposers.transfer_pool import TransferPoolSettings
 from automl.surrogates.ablr import ABLRSettings
 from automl.surrogates.transfer_prior import TransferPriorSettings, fit_transfer_prior
 from studies.attributes import PROPOSAL, TRANSFER
@@ -32,7 +32,7 @@ BRIEF = TransferSettings(
     prior=TransferPriorSettings(
         n_networks=1, n_folds=2, fold_iterations=10, ablr=ABLRSettings(width=12, max_iterations=25, weight_decay=0.1)
     ),
-    pool=PoolSettings(n_random=60, n_edited=20),
+    pool=TransferPoolSettings(n_random=60, n_edited=20),
 )
 Objective = Callable[[optuna.Trial], float]
 
