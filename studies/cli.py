@@ -194,7 +194,7 @@ def report(
     """Write a study as one HTML page."""
     from studies import commands
 
-    commands.report(name, storage, to or Path(f"{name}.html"))
+    commands.report(name, storage, to)
 
 
 @app.command()

@@ -12,6 +12,7 @@ from studies.listings import best_trial
 from studies.output_files import written_whole
 from studies.report import report_html
 from studies.search import check_model_folder
+from studies.storage import default_path
 from studies.study import load_study
 
 
@@ -28,13 +29,14 @@ def export(name: str, storage: str, folder: Path) -> None:
     print(f"saved the model of trial {trial.number} ({study.definition.metric} {number_text(trial.value)}) in {folder}")
 
 
-def report(name: str, storage: str, path: Path) -> None:
-    """Writes a study as one HTML page.
+def report(name: str, storage: str, to: Path | None) -> None:
+    """Writes a study as one HTML page, by default in the working folder.
 
     Raises:
         InputError: If there is no such storage or study, or the file cannot be written.
     """
     page = report_html(load_study(name, storage))
+    path = to or default_path(name, ".html")
     with written_whole(path) as file:
         file.write(page)
     print(f"wrote {path}")

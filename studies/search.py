@@ -40,7 +40,7 @@ from studies.console import (
 from studies.listings import best_trial, summary
 from studies.past_studies import ALL
 from studies.sampler_names import check_names
-from studies.storage import DEFAULT_STORAGE, check_exists, check_lasting, open_storage, sqlite_path
+from studies.storage import DEFAULT_STORAGE, check_exists, check_lasting, default_path, open_storage, sqlite_path
 from studies.study import Study, create_study, load_study
 from studies.workers import Budget
 
@@ -125,7 +125,7 @@ def run(search: Search, *, trials: int, timeout: float | None, workers: int, mod
     )
     _check_sources(search.transfer_from, search.storage)
     name = f"{task.name}-{search.sampler}" if search.study is None else search.study
-    folder = model or Path(f"{name}.model")
+    folder = model or default_path(name, ".model")
     check_model_folder(folder)
     study = _opened(search, name, task, space)
     stream = sys.stderr if as_json else sys.stdout

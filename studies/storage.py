@@ -203,6 +203,17 @@ def file_name(study_name: str) -> str:
     return quoted.replace(".", "%2E", 1) if quoted.startswith(".") else quoted
 
 
+def default_path(study_name: str, suffix: str) -> Path:
+    """Where what is made of a study lies by default: in the working folder, whatever its name holds.
+
+    Examples:
+        >>> default_path("größe", ".model").name, default_path("../größe", ".html").name
+        ('größe.model', '%2E.%2Fgr%C3%B6%C3%9Fe.html')
+    """
+    is_plain = Path(study_name).name == study_name and study_name.isprintable() and not study_name.startswith(".")
+    return Path((study_name if is_plain else file_name(study_name)) + suffix)
+
+
 def requeue(study: optuna.Study, trial: FrozenTrial) -> None:
     """Queues an unfinished trial once more, with its proposal and the parameters that it has asked for.
 

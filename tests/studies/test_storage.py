@@ -17,6 +17,7 @@ from studies.storage import (
     beside,
     check_exists,
     check_lasting,
+    default_path,
     file_name,
     open_storage,
     requeue,
@@ -107,6 +108,13 @@ def test_study_names_make_distinct_harmless_file_names() -> None:
     assert files[0] == "digits"
     assert len(set(files)) == len(names)
     assert not any("/" in file or file.startswith(".") for file in files)
+
+
+@pytest.mark.parametrize("name", ["digits", "größe 2", "a/b", "../x", "/etc/x", "..", ".", "line\nbreak"])
+def test_what_is_made_of_a_study_lies_in_the_working_folder_by_default(name: str) -> None:
+    path = default_path(name, ".model")
+    assert path.parent == Path(".") and path.name.isprintable()
+    assert (path.name == f"{name}.model") == (name in ("digits", "größe 2"))
 
 
 @pytest.mark.parametrize(
