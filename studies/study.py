@@ -375,6 +375,8 @@ class Study:
                 command = [sys.executable, "-m", "studies.worker_process", self.name, total, str(first)]
                 variables = {STORAGE_VARIABLE: self._url_for_workers()}
                 run_workers(command, n_workers, budget, _Events(self, listeners), variables)
+                if timeout is not None and len(self._raw.get_trials(deepcopy=False)) == first:
+                    _logger.warning("no trial was started: the workers had not started within %g seconds", timeout)
 
     def run_trial(
         self,

@@ -133,6 +133,16 @@ def test_workers_that_are_interrupted_leave_no_trial_running_and_lose_none(url: 
     assert len(interrupted) == sum(trial.state == TrialState.WAITING for trial in trials)
 
 
+@pytest.mark.slow
+def test_workers_that_start_too_late_for_the_timeout_are_told_of(url: str, caplog: pytest.LogCaptureFixture) -> None:
+    study = make(url)
+    study.optimize(timeout=0.01, n_workers=2)
+    assert study.trials == []
+    assert [record.message for record in caplog.records] == [
+        "no trial was started: the workers had not started within 0.01 seconds"
+    ]
+
+
 class InterruptedSampler(optuna.samplers.RandomSampler):
     """Random search during whose proposals Ctrl-C is pressed."""
 
