@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import cached_property
+from numbers import Integral, Real
 from pathlib import Path
 from types import NoneType
 
@@ -557,8 +558,17 @@ def check_budget(n_trials: int | None, timeout: float | None, n_workers: int) ->
     """Refuses a budget that makes no sense.
 
     Raises:
-        InputError: If a number is negative, or there is no worker.
+        InputError: If a number is negative or none, or there is no worker.
     """
+    kinds: Mapping[str, tuple[object, type]] = {
+        "n_trials": (n_trials, Integral),
+        "timeout": (timeout, Real),
+        "n_workers": (n_workers, Integral),
+    }
+    for name, (number, kind) in kinds.items():
+        if not (isinstance(number, kind) or (number is None and name != "n_workers")):
+            wanted = "a whole number" if kind is Integral else "a number of seconds"
+            raise InputError(f"got {name} = {number!r}, expected {wanted}; write one.")
     if n_trials is not None and n_trials < 0:
         raise InputError(f"got n_trials = {n_trials}, expected 0 or more, or None for no limit; raise it.")
     if timeout is not None and not timeout >= 0:

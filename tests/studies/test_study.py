@@ -350,6 +350,8 @@ REFUSALS: list[tuple[Callable[[str], object], str]] = [
     (lambda url: load_study("iris", url.replace("studies", "others")), "whose file .*others.db' does not exist"),
     (lambda url: load_study("irs", url), "got the study 'irs', which this storage lacks; it has 'iris'"),
     (lambda url: load_study("iris", url).optimize(n_trials=-1), "got n_trials = -1, expected 0 or more"),
+    (lambda url: load_study("iris", url).optimize(n_trials=2.5), "got n_trials = 2.5, expected a whole number"),  # type: ignore[arg-type]  # the mistake under test
+    (lambda url: load_study("iris", url).optimize(timeout="x"), "got timeout = 'x', expected a number of seconds"),  # type: ignore[arg-type]  # the same
     (lambda url: load_study("iris", url).optimize(timeout=-1.0), r"got a timeout of -1.0 seconds"),
     (lambda url: load_study("iris", url).optimize(1, n_workers=0), "got n_workers = 0, expected at least 1"),
     (lambda url: make(None, "new").optimize(1, n_workers=2), "lives in this process's memory"),
