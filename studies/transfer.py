@@ -24,10 +24,11 @@ from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
 from automl.observations import Observations
-from automl.proposers.base import Proposal
+from automl.proposers.base import Proposal, Proposer
 from automl.proposers.shared_candidates import Method, SharedCandidatesProposer
 from automl.proposers.transfer import TransferProposer, TransferSettings
 from automl.proposers.transfer_decision import Decision, PastTasksProposer
+from automl.proposers.uniform import UniformProposer
 from automl.spaces.base import Space
 from automl.spaces.flat import FlatSpace
 from automl.transfer_features import SourceTask
@@ -36,7 +37,7 @@ from studies.attributes import PROPOSAL, TRANSFER, json_ready
 from studies.distributions import on_grid, to_distributions, to_parameter
 from studies.history import History, is_decided
 from studies.past_studies import PastStudies, SourceStudy
-from studies.samplers import NASBOTSampler, optuna_seed, proposing, publish_proposal, write_attribute
+from studies.samplers import NASBOTSampler, ProposerSampler, optuna_seed, proposing, publish_proposal, write_attribute
 from studies.storage import check_exists, open_storage
 
 _logger = logging.getLogger("automl.studies")
@@ -227,9 +228,13 @@ class TransferSampler(BaseSampler):
         return known
 
     def _proposer(self, space: Space) -> PastTasksProposer:
-        if self._method == "model":
-            return TransferProposer(space, self._sources, settings=self._settings)
-        return SharedCandidatesProposer(space, self._sources, self._method)
+        if self._method != "model":
+            return SharedCandidatesProposer(space, self._sources, self._method)
+        # What the sources are held against; an Optuna sampler has no model that could be asked.
+        plain: Proposer = UniformProposer(space)
+        if isinstance(self.base_sampler, ProposerSampler) and self.base_sampler.space == space:
+            plain = self.base_sampler.proposer
+        return TransferProposer(space, self._sources, plain, self._settings)
 
     def _observations(self, study: Study, target: _Target, asking: int) -> Observations:
         identity = (study.study_name, study._study_id)

@@ -122,6 +122,14 @@ class NASBOTProposer:
             return observations.candidates[int(observations.values[:, 0].argmin())] if len(observations) else None
         return observations.candidates[int(self._model.fit(observations).fitted_scores.argmin())]
 
+    def leave_one_out_log_density(self, observations: Observations) -> NDArray[np.float64]:
+        """Log density of each value's normal score given all the others under the Gaussian process, `n`.
+
+        Raises:
+            ValueError: If there is no value, or there are several objectives.
+        """
+        return np.asarray(self._model.fit(observations).leave_one_out_log_density.numpy(), dtype=np.float64)
+
     def _notes(self, found: _Found, fitted: FittedArchitectureGP) -> dict[str, Any]:
         notes: dict[str, Any] = {
             "origin": found.origin,

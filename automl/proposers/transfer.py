@@ -3,8 +3,9 @@
 Before the first value the candidate that past tasks think best is proposed; then the one of most expected improvement
 under `automl.surrogates.transfer_gp`, among all candidates of a listed space, else among random ones, edits of the best
 known and the sources' own best. From the fifth value on the guard (`automl.transfer_guard`) draws who proposes: that
-model, or the plain proposer that knows no other task. Sources that hardly foretell one another share the first trials
-with the plain proposer. Past a few times the sources' own budgets it is the plain one.
+model, or the plain proposer that knows no other task; on networks the sources are held against that proposer's own
+model, too, where it has one. Sources that hardly foretell one another share the first trials with the
+plain proposer. Past a few times the sources' own budgets it is the plain one.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from automl.proposers.transfer_acquisition import TransferAcquisition
 from automl.proposers.transfer_decision import Decision, as_source_tasks
 from automl.proposers.transfer_knowledge import Knowledge, SourceSettings, comparable, learn, usable
 from automl.proposers.transfer_pool import Listing, TransferPoolSettings, best_observed, sampled_best, sources_best
+from automl.scales import normal_scores
 from automl.spaces.base import Space
 from automl.surrogates.transfer_gp import Inputs, TransferGP, fit_transfer_gp
 from automl.surrogates.transfer_prior import TransferPriorSettings
@@ -178,13 +180,27 @@ class TransferProposer:
             return replace(asked, model="base", weight=0.0, reason="the sources run against the trials")
         plain = fit_transfer_gp(inputs.plain(), values, asked.knowledge.features.groups, self.settings.prior.gp)
         densities = asked.fitted.leave_one_out_log_density, plain.leave_one_out_log_density
-        weight = transfer_weight(*densities, prior_log_odds(foresight, len(observations)))
+        odds = prior_log_odds(foresight, len(observations))
+        weight = min(transfer_weight(*densities, odds), self._weight_against_base(asked.knowledge, observations, odds))
         weight = min(weight, largest_weight(foresight, len(observations)))
         if weight <= 1.0 - trusted:
             return replace(asked, model="base", weight=weight, reason="the sources do not foretell the trials")
         if weight < trusted and generator.random() >= weight:
             return replace(asked, model="base", weight=weight, reason="drawn")
         return replace(asked, weight=weight, reason="the sources foretell the trials")
+
+    def _weight_against_base(self, knowledge: Knowledge, observations: Observations, odds: float) -> float:
+        """How far to believe past tasks where the plain proposer has a model of its own; 1 where it has none.
+
+        On networks a model that knows their graphs foretells more than a plain process on the features of transfer.
+        """
+        density = getattr(self.plain, "leave_one_out_log_density", None)
+        without_graphs = observations.candidates[0].architecture is None
+        if density is None or without_graphs or len(observations) > self.settings.fitted_at_most:
+            return 1.0
+        inputs, scores = knowledge.inputs(observations.candidates), normal_scores(observations.values[:, 0])
+        fitted = fit_transfer_gp(inputs, scores, knowledge.features.groups, knowledge.prior.gp)
+        return transfer_weight(fitted.leave_one_out_log_density, density(observations), odds)
 
     def _reads_backwards(self, knowledge: Knowledge, observations: Observations) -> bool:
         """Whether past tasks that prefer the opposite would foretell the values clearly better."""

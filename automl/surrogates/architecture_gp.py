@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import copy
 import hashlib
+import math
 import warnings
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
@@ -246,6 +247,14 @@ class FittedArchitectureGP:
     def incumbent(self) -> float:
         """The least posterior mean among the observed candidates: the best score, unmoved by noise."""
         return float(self.fitted_scores.min())
+
+    @property
+    def leave_one_out_log_density(self) -> Tensor:
+        """Log density of each observed score given all the others, `n` (Rasmussen and Williams 2006, section 5.4.2)."""
+        identity = torch.eye(len(self.scores), dtype=torch.float64)
+        precision = torch.linalg.solve_triangular(self.factor, identity, upper=False).square().sum(0)
+        density: Tensor = 0.5 * (precision.log() - self.weights.square() / precision - math.log(2.0 * math.pi))
+        return density
 
     def predict(self, candidates: Sequence[Candidate]) -> Prediction:
         """Mean and deviation of the scores of candidates; see `automl.surrogates.base.FittedSurrogate`."""

@@ -75,6 +75,21 @@ def test_the_posterior_is_the_one_that_gpytorch_computes() -> None:
     np.testing.assert_allclose(pool.covariance(everyone, everyone), expected.covariance_matrix, atol=1e-6)
 
 
+def test_leaving_one_out_is_the_joint_density_over_that_of_the_others() -> None:
+    space = ChainSpace()
+    fitted = ArchitectureGP(space.hyperparameters, QUICK).fit(observe(space, 9))
+    covariance = fitted.factor @ fitted.factor.mT
+
+    def log_density(rows: list[int]) -> float:
+        mean = torch.full((len(rows),), fitted.prior.mean, dtype=torch.float64)
+        normal = torch.distributions.MultivariateNormal(mean, covariance[rows][:, rows])
+        return float(normal.log_prob(fitted.scores[rows]))
+
+    every = list(range(9))
+    expected = [log_density(every) - log_density([j for j in every if j != i]) for i in every]
+    np.testing.assert_allclose(fitted.leave_one_out_log_density, expected, atol=1e-8)
+
+
 def test_the_joint_posterior_of_observed_and_other_candidates_is_positive_semi_definite() -> None:
     space = ChainSpace()
     gp = ArchitectureGP(space.hyperparameters, QUICK)

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from automl.observations import Candidate, Observations
 from automl.parameters import Float, Int
@@ -24,6 +25,7 @@ from automl.surrogates.ablr import ABLRSettings
 from automl.surrogates.transfer_prior import TransferPriorSettings
 from automl.transfer_features import SourceTask
 from tests.contracts.proposer import SingleObjectiveContract, observe
+from tests.contracts.small_spaces import ChainSpace
 
 BRIEF = TransferSettings(
     prior=TransferPriorSettings(
@@ -157,6 +159,43 @@ def test_pending_candidates_of_an_unobserved_task_are_complemented() -> None:
     proposer = TransferProposer(FLAT, past(), UniformProposer(FLAT), BRIEF)
     batch = proposer.propose(Observations(), 4, np.random.default_rng(0))
     assert len({p.candidate.digest for p in batch}) == 4
+
+
+@dataclass(frozen=True)
+class _Foretelling:
+    """A base whose own model foretells every value with the same log density."""
+
+    space: Space
+    log_density: float
+
+    def propose(self, observations: Observations, n: int, generator: np.random.Generator) -> list[Proposal]:
+        return UniformProposer(self.space).propose(observations, n, generator)
+
+    def leave_one_out_log_density(self, observations: Observations) -> NDArray[np.float64]:
+        return np.full(len(observations), self.log_density)
+
+
+def test_on_networks_sources_must_foretell_values_better_than_the_model_of_their_base() -> None:
+    space = ChainSpace()
+    sources = {name: observe(space, 12, seed=seed) for seed, name in enumerate(("first", "second", "third"))}
+    seen = observe(space, 10, seed=7)
+
+    def weight(base: Proposer) -> float:
+        return TransferProposer(space, sources, base, BRIEF).decide(seen, np.random.default_rng(0)).weight
+
+    plain = weight(UniformProposer(space))
+    assert weight(_Foretelling(space, -99.0)) == plain > 0.0
+    assert weight(_Foretelling(space, 99.0)) < 1e-9
+
+
+def test_where_there_are_no_networks_a_base_s_model_is_not_asked() -> None:
+    candidates = tuple(FLAT.sample(np.random.default_rng(i)) for i in range(9))
+    seen = Observations(candidates, np.array([bowl(c) for c in candidates]))
+    decisions = [
+        TransferProposer(FLAT, past(), base, BRIEF).decide(seen, np.random.default_rng(0)).notes
+        for base in (UniformProposer(FLAT), _Foretelling(FLAT, 99.0))
+    ]
+    assert decisions[0] == decisions[1]
 
 
 def unlike(sign: float) -> list[SourceTask]:

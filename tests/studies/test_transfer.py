@@ -4,26 +4,30 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 import optuna
 import pytest
+from numpy.typing import NDArray
 from optuna.distributions import BaseDistribution, FloatDistribution
 from optuna.samplers import BaseSampler, RandomSampler, TPESampler
 from optuna.storages import InMemoryStorage
 from optuna.trial import TrialState
 
+from automl.observations import Observations
 from automl.proposers import transfer_knowledge
 from automl.proposers.transfer import TransferSettings
 from automl.proposers.transfer_pool import TransferPoolSettings
+from automl.proposers.uniform import UniformProposer
 from automl.surrogates.ablr import ABLRSettings
 from automl.surrogates.transfer_prior import TransferPriorSettings, fit_transfer_prior
 from studies.attributes import PROPOSAL, TRANSFER
 from studies.objective import suggest
 from studies.past_studies import PastStudies, SourceStudy
-from studies.samplers import RegularisedEvolutionSampler
+from studies.samplers import ProposerSampler, RegularisedEvolutionSampler
 from studies.storage import open_storage
 from studies.transfer import TransferSampler
 from tests.contracts.small_spaces import ChainSpace
@@ -327,25 +331,43 @@ def test_a_target_of_several_objectives_is_left_to_the_base(caplog: pytest.LogCa
     assert len(study.trials) == 3
 
 
+def chain_loss(trial: optuna.Trial) -> float:
+    """Least for deep chains and a learning rate of 0.01."""
+    candidate = suggest(trial, ChainSpace())
+    assert candidate.architecture is not None
+    return abs(float(np.log10(float(candidate.hyperparameters["learning_rate"]))) + 2) - candidate.architecture.depth
+
+
 @pytest.mark.slow
 def test_studies_of_networks_inform_one_another_through_a_database(tmp_path: Path) -> None:
-    space = ChainSpace()
-
-    def loss(trial: optuna.Trial) -> float:
-        candidate = suggest(trial, space)
-        assert candidate.architecture is not None
-        rate = float(candidate.hyperparameters["learning_rate"])
-        return abs(float(np.log10(rate)) + 2) - candidate.architecture.depth
-
     storage = open_storage(f"sqlite:///{tmp_path / 'studies.db'}")
-    past(storage, "first", objective=loss, n=15)
-    past(storage, "second", seed=1, objective=loss, n=15)
-    base = RegularisedEvolutionSampler(space, seed=0)
-    sampler = TransferSampler(["*"], space=space, base_sampler=base, seed=0, settings=BRIEF)
+    past(storage, "first", objective=chain_loss, n=15)
+    past(storage, "second", seed=1, objective=chain_loss, n=15)
+    base = RegularisedEvolutionSampler(ChainSpace(), seed=0)
+    sampler = TransferSampler(["*"], space=ChainSpace(), base_sampler=base, seed=0, settings=BRIEF)
     study = optuna.create_study(storage=storage, study_name="target", sampler=sampler)
-    study.optimize(loss, n_trials=7)
+    study.optimize(chain_loss, n_trials=7)
     assert models(study)[:5] == ["transfer"] * 5
     assert all(trial.params == trial.system_attrs[PROPOSAL]["params"] for trial in study.trials[:5])
+
+
+@dataclass(frozen=True)
+class _Foretelling(UniformProposer):
+    """Draws at random, and foretells every value almost surely."""
+
+    def leave_one_out_log_density(self, observations: Observations) -> NDArray[np.float64]:
+        return np.full(len(observations), 99.0)
+
+
+def test_studies_of_networks_give_way_to_a_base_whose_own_model_foretells_more() -> None:
+    storage = InMemoryStorage()
+    past(storage, "first", objective=chain_loss, n=15)
+    past(storage, "second", seed=1, objective=chain_loss, n=15)
+    base = ProposerSampler(_Foretelling(ChainSpace()), seed=0)
+    sampler = TransferSampler(["*"], space=ChainSpace(), base_sampler=base, seed=0, settings=BRIEF)
+    study = optuna.create_study(storage=storage, study_name="target", sampler=sampler)
+    study.optimize(chain_loss, n_trials=7)
+    assert models(study) == ["transfer"] * 5 + ["base"] * 2
 
 
 def test_what_is_no_study_is_refused_before_the_first_trial() -> None:
