@@ -226,7 +226,8 @@ class Task:
         """A task of a pandas data frame; arguments and errors as in `from_csv`."""
         recipe = Recipe(**options)
         task = _from_table(table_from_frame(frame), target, name, recipe, {"source": "arrays", "path": None})
-        return _with_truth_values(task, frame[target] if target in frame.columns else ())
+        place = [str(column) for column in frame.columns].index(task.target.name)
+        return _with_truth_values(task, frame.iloc[:, place])
 
     @classmethod
     def from_arrays(cls, X: Any, y: Any, *, name: str = "arrays", **options: Unpack[Options]) -> Task:

@@ -47,7 +47,7 @@ from studies.workers import Budget
 _SPACES = ("mlp", "cnn", "cell")
 _MODEL_FILE = "model.json"
 _FIRST_FIGURES = 15.0  # Seconds; shorter searches get theirs at the end.
-_FIGURES_SHARE = 20.0  # Times as long as the figures took, the next ones wait.
+_FIGURES_PAUSE = 20.0  # The next figures wait so many times as long as the last ones took.
 
 _logger = logging.getLogger("automl.studies")
 
@@ -307,7 +307,7 @@ class FiguresOnTheWay:
             _logger.warning("the dashboard's figures are not kept up to date: %s: %s", type(error).__name__, error)
             self._due = math.inf
         else:
-            self._due = self._clock() + _FIGURES_SHARE * (self._clock() - started)
+            self._due = self._clock() + _FIGURES_PAUSE * (self._clock() - started)
 
 
 # --- automl worker --------------------------------------------------------------------------------------------------

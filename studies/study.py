@@ -558,7 +558,7 @@ def check_budget(n_trials: int | None, timeout: float | None, n_workers: int) ->
     """Refuses a budget that makes no sense.
 
     Raises:
-        InputError: If a number is negative or none, or there is no worker.
+        InputError: If what should be a number is none, one is negative, or there is no worker.
     """
     kinds: Mapping[str, tuple[object, type]] = {
         "n_trials": (n_trials, Integral),

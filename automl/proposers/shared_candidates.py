@@ -44,6 +44,14 @@ class _Model(Protocol):
 
 
 @dataclass(frozen=True, eq=False)
+class _Inside:
+    """Past candidates that lie in the space, by digest, and the normal scores that each source gave to its own."""
+
+    candidates: Mapping[str, Candidate]
+    scores: tuple[Mapping[str, float], ...]
+
+
+@dataclass(frozen=True, eq=False)
 class SharedCandidatesProposer:
     """Proposes among the candidates that past tasks evaluated.
 
@@ -86,17 +94,21 @@ class SharedCandidatesProposer:
     def refused(self) -> dict[str, str]:
         """Names of the sources that have nothing to offer, each with the reason."""
         outside = "none of its candidates lies in what the target searches"
-        reasons = {name: outside for name, scores in self._scores[1].items() if not scores}
-        if not self._is_aligned:
-            alone = f"it shares too few candidates with the other sources, expected {_LEAST_SHARED:.0%} known to two"
-            reasons = {name: reasons.get(name, alone) for name in self._scores[1]}
+        alone = f"it shares too few candidates with the other sources, expected {_LEAST_SHARED:.0%} known to two"
+        reasons: dict[str, str] = {}
+        for source, scores in zip(self._source_tasks, self._inside.scores, strict=True):
+            if not scores:
+                reasons[source.name] = outside
+            elif not self._is_aligned:
+                reasons[source.name] = alone
         return reasons
 
     def decide(self, observations: Observations, generator: np.random.Generator) -> Decision:
         """Past tasks, for as long as they have an untried candidate to offer; draws nothing."""
         if not self._is_aligned:
             return Decision("base", 0.0, "past tasks share too few candidates")
-        names = tuple(name for name, scores in self._scores[1].items() if scores)
+        pairs = zip(self._source_tasks, self._inside.scores, strict=True)
+        names = tuple(source.name for source, scores in pairs if scores)
         offered = self._portfolio if self.method == "portfolio" else slice(None)
         if not self._listing.open(set(observations.digests))[offered].any():
             return Decision("base", 0.0, "what past tasks offer has been tried", asked=names)
@@ -115,32 +127,37 @@ class SharedCandidatesProposer:
         chosen = self._chosen(observations, set(observations.digests), n, generator)
         return [Proposal(candidate, {"origin": self.method, "transfer": decision.notes}) for candidate in chosen]
 
-    @cached_property
-    def _scores(self) -> tuple[dict[str, Candidate], dict[str, dict[str, float]]]:
-        """Past candidates that lie in the space, by digest, and for every task by name the normal scores of its own."""
+    @property
+    def _source_tasks(self) -> Sequence[SourceTask]:
         assert not isinstance(self.sources, Mapping), "converted when the proposer was made"
+        return self.sources
+
+    @cached_property
+    def _inside(self) -> _Inside:
         generator = np.random.default_rng(0)
-        inside: dict[str, Candidate] = {}
-        known: dict[str, dict[str, float]] = {}
-        for source in self.sources:
-            scores = known.setdefault(source.name, {})
+        candidates: dict[str, Candidate] = {}
+        known: list[dict[str, float]] = []
+        for source in self._source_tasks:
+            scores: dict[str, float] = {}
             for candidate, score in zip(source.candidates, source.scores, strict=True):
-                moved = translated(self.space, candidate, generator) if candidate.digest not in inside else candidate
+                is_known = candidate.digest in candidates
+                moved = candidate if is_known else translated(self.space, candidate, generator)
                 if moved is not None and moved.digest == candidate.digest:
-                    inside.setdefault(candidate.digest, moved)
+                    candidates.setdefault(candidate.digest, moved)
                     scores[candidate.digest] = float(score)
-        return inside, known
+            known.append(scores)
+        return _Inside(candidates, tuple(known))
 
     @cached_property
     def _listing(self) -> Listing:
-        return Listing(tuple(self._scores[0].values()))
+        return Listing(tuple(self._inside.candidates.values()))
 
     @cached_property
     def _matrix(self) -> Floats:
         """Normal scores of the M candidates on each of the T tasks that have any, `T x M`, NaN where unknown."""
-        inside, known = self._scores
-        rows = [[scores.get(digest, np.nan) for digest in inside] for scores in known.values() if scores]
-        return np.array(rows).reshape(len(rows), len(inside))
+        digests = self._inside.candidates
+        rows = [[scores.get(digest, np.nan) for digest in digests] for scores in self._inside.scores if scores]
+        return np.array(rows).reshape(len(rows), len(digests))
 
     @property
     def _is_aligned(self) -> bool:

@@ -195,12 +195,13 @@ class TransferProposer:
         On networks a model that knows their graphs foretells more than a plain process on the features of transfer.
         """
         density = getattr(self.plain, "leave_one_out_log_density", None)
-        without_graphs = observations.candidates[0].architecture is None
-        if density is None or without_graphs or len(observations) > self.settings.fitted_at_most:
+        if density is None or observations.candidates[0].architecture is None:
             return 1.0
-        inputs, scores = knowledge.inputs(observations.candidates), normal_scores(observations.values[:, 0])
+        rows = self._considered(observations)
+        seen = Observations(tuple(observations.candidates[i] for i in rows), observations.values[rows])
+        inputs, scores = knowledge.inputs(seen.candidates), normal_scores(seen.values[:, 0])
         fitted = fit_transfer_gp(inputs, scores, knowledge.features.groups, knowledge.prior.gp)
-        return transfer_weight(fitted.leave_one_out_log_density, density(observations), odds)
+        return transfer_weight(fitted.leave_one_out_log_density, density(seen), odds)
 
     def _reads_backwards(self, knowledge: Knowledge, observations: Observations) -> bool:
         """Whether past tasks that prefer the opposite would foretell the values clearly better."""
@@ -251,11 +252,15 @@ class TransferProposer:
         return self._lessened[less]
 
     def _observed(self, knowledge: Knowledge, observations: Observations) -> tuple[Inputs, Floats]:
-        values = comparable(observations.values[:, 0])
-        if len(values) <= self.settings.fitted_at_most:
-            return knowledge.inputs(observations.candidates), values
-        rows = thinned_rows(values, self.settings.fitted_at_most)
-        return knowledge.inputs([observations.candidates[i] for i in rows]), values[rows]
+        rows = self._considered(observations)
+        inputs = knowledge.inputs([observations.candidates[i] for i in rows])
+        return inputs, comparable(observations.values[:, 0])[rows]
+
+    def _considered(self, observations: Observations) -> NDArray[np.int64]:
+        """Places of the observations that models are conditioned on: all, or the best and some of the rest."""
+        if len(observations) <= self.settings.fitted_at_most:
+            return np.arange(len(observations))
+        return thinned_rows(observations.values[:, 0], self.settings.fitted_at_most)
 
     def _fit(self, knowledge: Knowledge, observations: Observations) -> TransferGP:
         inputs, values = self._observed(knowledge, observations)

@@ -101,8 +101,11 @@ def test_truth_values_are_predicted_as_such(as_list: bool, tmp_path: Path) -> No
         assert set(task.target.encode(as_column(answers)).tolist()) == {0, 1}
     saved = task_from_reference(of_arrays.save(tmp_path / "task").reference)
     assert saved.target == of_arrays.target
-    texts = Task.from_arrays(inputs, np.where(answers, "True", "False"))
+    words = np.where(answers, "True", "False")
+    texts = Task.from_arrays(inputs, words)
     assert texts.classes == ("False", "True") and texts.digest == of_arrays.digest
+    for column, classes in ((answers, (False, True)), (words, ("False", "True"))):
+        assert Task.from_frame(pd.DataFrame({0: inputs[:, 0], 1: column}), target="-1").classes == classes
 
 
 def test_the_seed_alone_changes_the_split_and_the_digest() -> None:

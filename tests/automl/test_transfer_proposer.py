@@ -85,6 +85,14 @@ class TestSharedCandidatesProposer:
         assert len({p.candidate.digest for p in proposals}) == 16
 
 
+def test_sources_of_one_name_are_tasks_of_their_own() -> None:
+    candidates = tuple(FLAT.sample(np.random.default_rng(i)) for i in range(8))
+    sources = [SourceTask("same", candidates, np.array([bowl(c, shift) for c in candidates])) for shift in (0.0, 0.9)]
+    proposer = SharedCandidatesProposer(FLAT, sources, "pmf")
+    assert proposer.decide(Observations(), np.random.default_rng(0)).sources == ("same", "same")
+    assert proposer.refused == {}  # one task alone would share nothing
+
+
 def test_the_first_proposal_lies_near_the_minima_of_past_tasks() -> None:
     values, proposals = search(TransferProposer(FLAT, past(), UniformProposer(FLAT), BRIEF), 1)
     drawn = [bowl(FLAT.sample(np.random.default_rng(i)), 0.15) for i in range(100)]
