@@ -17,7 +17,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from automl.errors import InputError, nearest
-from automl.tables import Column, Table, as_numbers, as_texts, check_finite, is_numeric, missing, standard_deviation
+from automl.tables import (
+    Column,
+    Table,
+    as_numbers,
+    as_texts,
+    check_finite,
+    first_strange,
+    is_numeric,
+    missing,
+    standard_deviation,
+)
 
 # Standardised numbers beyond this are outliers that would otherwise dominate every gradient (or, in prediction, leave
 # what the network has seen); 10 standard deviations touch nothing in well-behaved columns.
@@ -25,6 +35,8 @@ _CLIP = 10.0
 # Levels seen once cannot be learned: they are pooled as one level, "other".
 _MIN_LEVEL_COUNT = 2
 MAX_LEVELS = 100
+# More levels than this are told: they may be numbers with units.
+_MANY_LEVELS = 20
 
 
 @dataclass(frozen=True)
@@ -180,6 +192,9 @@ def fit_preprocessor(
             levels = _fit_levels(name, column[rows])
             if levels.n_inputs > 1:
                 texts.append(levels)
+                if len(levels.levels) > _MANY_LEVELS:
+                    example = next(level for level in levels.levels if level is not None)
+                    notes.append(f"column {name!r} is read as texts such as {example!r}: {levels.n_inputs} inputs.")
             else:
                 reason = "no two of its levels repeat" if levels.rare else "all its values are the same"
                 notes.append(f"column {name!r} is left out: {reason} in the training part.")
@@ -203,9 +218,10 @@ def _check_column(name: str, column: Column, max_levels: int) -> bool:
     levels = len(set(column[~gaps]))
     if levels > max_levels:
         raise InputError(
-            f"column {name!r} holds {levels} different texts in {len(column)} rows, expected at most {max_levels} "
-            f"levels; group them, leave the column out (--ignore {quote(name)}, or ignore=({name!r},) in Python), or "
-            "raise the limit (--max-levels, or max_levels= in Python)."
+            f"column {name!r} holds {levels} different texts such as {column[~gaps][0]!r} in {len(column)} rows, "
+            f"expected at most {max_levels} levels; write numbers without units, group texts, leave the column out "
+            f"(--ignore {quote(name)}, or ignore=({name!r},) in Python), or raise the limit (--max-levels, or "
+            "max_levels= in Python)."
         )
     return False
 
@@ -239,10 +255,9 @@ def _numbers_of(table: Table, name: str) -> NDArray[np.float64]:
     column = table.columns[name]
     numbers = as_numbers(column)
     if numbers is None:
-        texts = [text for text in column if text is not None]
-        strange = next((text for text in texts if as_numbers(np.array([text], object)) is None), texts[0])
         raise InputError(
-            f"column {name!r} holds the text {strange!r}, expected numbers as in training; mend or empty these cells."
+            f"column {name!r} holds the text {first_strange(column)!r}, expected numbers as in training; mend or empty "
+            "these cells."
         )
     check_finite(name, numbers)
     return numbers

@@ -12,9 +12,12 @@ import gzip
 import hashlib
 import math
 import re
+import zlib
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
 from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeGuard
@@ -29,8 +32,10 @@ Column = NDArray[np.float64] | NDArray[np.object_]
 # Beyond this, sums of squares leave the range of float64.
 _LARGEST = 1e100
 _SEPARATORS = ",;\t|"
-_DATE = re.compile(r"\d{4}-\d\d-\d\d([ T]\d\d:\d\d(:\d\d(\.\d{1,6})?)?)?")
+_DATE = re.compile(r"\d{4}-\d\d-\d\d([ T]\d\d:\d\d(:\d\d(\.\d{1,9})?)?( ?(?P<zone>Z|[+-]\d\d:?\d\d))?)?")
+_NAMELESS = re.compile(r"Unnamed: \d+")  # what pandas calls a column whose header is empty
 _DECIMAL_COMMA = re.compile(r"[+-]?\d+(,\d+)?")
+_NUMBERS = (int, float, np.integer, np.floating, Decimal)
 _PARQUET_ENDINGS = (".parquet", ".pq")
 _CSV_ENDINGS = (".csv", ".tsv", ".txt", ".csv.gz", ".tsv.gz")
 
@@ -87,19 +92,43 @@ def as_numbers(column: Column) -> NDArray[np.float64] | None:
         return _dates(column)
 
 
+def first_strange(column: Column) -> str:
+    """The first text of a column that is neither number nor date; the first of all where they do not go together."""
+    texts = [str(text) for text in column if text is not None]
+    return next((text for text in texts if as_numbers(np.array([text], object)) is None), texts[0])
+
+
 def _dates(column: Column) -> NDArray[np.float64] | None:
-    """Texts such as 2024-02-29 or 2024-02-29 23:59:59.5 as days since 1970; None where some text is no date."""
-    if not all(text is None or _DATE.fullmatch(text) for text in column):
+    """Texts such as 2024-02-29 or 2024-02-29T23:59:59.5Z as days since 1970; None where some text is no date.
+
+    Times with a zone are those of UTC.
+    """
+    matches = [None if text is None else _DATE.fullmatch(text) for text in column]
+    if not all(match or text is None for match, text in zip(matches, column, strict=True)):
         return None
     try:
-        return _days(np.array(["NaT" if text is None else text for text in column], dtype="datetime64[us]"))
-    except ValueError:  # the 13th month
+        texts = ["NaT" if match is None else _without_zone(match) for match in matches]
+        return _days(np.array(texts, dtype="datetime64[us]"))
+    except (ValueError, OverflowError):  # the 13th month; the year 0 in UTC
         return None
+
+
+def _without_zone(match: re.Match[str]) -> str:
+    """The text of a date, its time as that of UTC if it has a zone."""
+    if match["zone"] is None:
+        return match[0]
+    return datetime.fromisoformat(match[0].replace(" " + match["zone"], match["zone"])).astimezone(UTC).isoformat()[:-6]
 
 
 def _days(dates: NDArray[np.datetime64]) -> NDArray[np.float64]:
     """Days since 1970, NaN where a date is missing."""
     days: NDArray[np.float64] = (dates - np.datetime64(0, "s")) / np.timedelta64(1, "D")
+    return days
+
+
+def _durations(spans: NDArray[np.timedelta64]) -> NDArray[np.float64]:
+    """Days, NaN where a span of time is missing."""
+    days: NDArray[np.float64] = spans / np.timedelta64(1, "D")
     return days
 
 
@@ -117,6 +146,28 @@ def as_texts(column: Column) -> NDArray[np.object_]:
     texts = np.empty(len(column), dtype=object)
     texts[:] = [_number_text(number) for number in column.tolist()]
     return texts
+
+
+def without_row_numbers(table: Table, kept: Sequence[str]) -> Table:
+    """The table without nameless columns that are empty or number its rows, as spreadsheets and pandas write them.
+
+    Args:
+        table: Any table.
+        kept: Columns to keep, whatever they hold.
+    """
+    nameless = [name for name in table.columns if _NAMELESS.fullmatch(name) and name not in kept]
+    found = [name for name in nameless if _numbers_rows(table.columns[name])]
+    if not found:
+        return table
+    note = f"left out, since they have no name and no values or a different number in each row: {listed(found)}."
+    return replace(table.without(found), notes=(*table.notes, note))
+
+
+def _numbers_rows(column: Column) -> bool:
+    """Whether a column is empty, or each row has a whole number that no other has."""
+    if missing(column).all():
+        return True
+    return is_numeric(column) and bool((column == np.round(column)).all()) and len(set(column.tolist())) == len(column)
 
 
 def missing(column: Column) -> NDArray[np.bool_]:
@@ -153,8 +204,8 @@ def read_table(path: str | Path, text_columns: Sequence[str] = ()) -> Table:
     """Reads a CSV file (comma, semicolon, tab or bar; plain or gzipped) or a Parquet file.
 
     A CSV file whose first line holds nothing but numbers has no header: its columns are called column_1, column_2, ...
-    Columns of dates (2024-02-29, 2024-02-29 23:59) become days since 1970, and where cells are not separated by commas,
-    those of numbers with decimal commas become numbers.
+    Columns of dates (2024-02-29, 2024-02-29 23:59, 2024-02-29T23:59Z) become days since 1970, and where cells are not
+    separated by commas, those of numbers with decimal commas become numbers.
 
     Args:
         path: The file; what it is follows from its ending.
@@ -212,7 +263,7 @@ def as_table(data: object, names: Sequence[str] | None = None) -> Table:
 
 
 def table_from_frame(frame: Any) -> Table:
-    """A table of a pandas data frame: numbers, dates as days since 1970, and all else as texts.
+    """A table of a pandas data frame: numbers, dates as days since 1970, spans of time as days, all else as texts.
 
     Raises:
         InputError: If two columns have the same name.
@@ -229,7 +280,10 @@ def _check_names(names: Sequence[str]) -> None:
 
 
 def as_column(values: object) -> Column:
-    """A column of any sequence: numbers as float64; truth values and all else as texts; None and NaN as missing."""
+    """A column of any sequence: numbers as float64, dates and spans of time as days; all else as texts.
+
+    None and NaN are missing; truth values are texts.
+    """
     array = np.asarray(values)
     if array.ndim != 1:
         raise InputError(f"got a column of the shape {array.shape}, expected one dimension; flatten it.")
@@ -237,12 +291,17 @@ def as_column(values: object) -> Column:
         return array.astype(np.float64)
     if array.dtype.kind == "M":
         return _days(array)
-    items = array.tolist()
-    if all(_is_missing(item) or (isinstance(item, int | float) and not isinstance(item, bool)) for item in items):
-        return np.array([np.nan if _is_missing(item) else float(item) for item in items], dtype=np.float64)
+    if array.dtype.kind == "m":
+        return _durations(array)
+    items = [None if _is_missing(item) else item for item in array.tolist()]
+    if all(item is None or (isinstance(item, _NUMBERS) and not isinstance(item, bool)) for item in items):
+        return np.array([np.nan if item is None else float(item) for item in items], dtype=np.float64)
+    if all(item is None or isinstance(item, timedelta) for item in items):
+        return _durations(np.array(["NaT" if item is None else item for item in items], dtype="timedelta64[us]"))
     texts = np.empty(len(items), dtype=object)
-    texts[:] = [None if _is_missing(item) else _text(item) for item in items]
-    return texts
+    texts[:] = [None if item is None else _text(item) for item in items]
+    dates = _dates(texts) if all(item is None or isinstance(item, date) for item in items) else None
+    return texts if dates is None else dates
 
 
 def _series_column(series: Any) -> Column:
@@ -251,18 +310,25 @@ def _series_column(series: Any) -> Column:
         return np.asarray(series.to_numpy(dtype=np.float64, na_value=np.nan))
     if kind == "M":
         return as_column(series.to_numpy(dtype="datetime64[ns]"))
+    if kind == "m":
+        return as_column(series.to_numpy(dtype="timedelta64[ns]"))
     return as_column(series.astype(object).where(series.notna(), None).to_numpy(dtype=object))
 
 
 def _read_csv(path: Path, text_columns: Sequence[str]) -> Table:
     import pandas as pd
 
+    notes = []
     try:
-        separator, header = _first_line(path)
+        separator, header, first = _first_lines(path)
         headless = bool(header) and all(_is_number(cell) for cell in header)
         if not headless:  # pandas would rename them, and leave a copy of the target among the inputs
             _check_names([cell for cell in header if cell])
         names = [f"column_{i + 1}" for i in range(len(header))] if headless else None
+        surplus = len(first) > len(header)  # pandas takes the first cells for the names of the rows
+        trailing = surplus and not first[-1]  # every line ends with a separator, and the first cells are data
+        if surplus and not trailing:
+            notes.append(f"{path.name} has one name fewer than columns: the first column is left out.")
         frame = pd.read_csv(
             path,
             sep=separator,
@@ -271,6 +337,8 @@ def _read_csv(path: Path, text_columns: Sequence[str]) -> Table:
             dtype={name: str for name in text_columns if names is None or name in names},
             skipinitialspace=True,
             low_memory=False,
+            index_col=False if trailing else None,
+            usecols=range(len(header)) if trailing else None,
         )
     except pd.errors.EmptyDataError as error:
         raise InputError(f"{str(path)!r} is empty, expected a header and rows of data; fill it.") from error
@@ -279,17 +347,23 @@ def _read_csv(path: Path, text_columns: Sequence[str]) -> Table:
             f"{str(path)!r} cannot be read as CSV, since it is no UTF-8 text (byte {error.object[error.start]:#x} is "
             "none of it); save it as UTF-8, which spreadsheets call 'CSV UTF-8'."
         ) from error
-    except (pd.errors.ParserError, OSError, csv.Error) as error:
+    except (pd.errors.ParserError, csv.Error) as error:
         reason = " ".join(str(error).split())
         raise InputError(
             f"{str(path)!r} cannot be read as CSV ({reason}), expected as many cells in every line; mend it."
         ) from error
-    note = f"{path.name} has no header: its columns are called column_1 to column_{len(header)}."
+    except (OSError, EOFError, zlib.error) as error:
+        raise InputError(
+            f"{str(path)!r} cannot be read ({error}), expected a whole file that is readable and, if its name ends in "
+            ".gz, gzipped; copy or write it again."
+        ) from error
+    if headless:
+        notes.append(f"{path.name} has no header: its columns are called column_1 to column_{len(header)}.")
     table = table_from_frame(frame)
     table = _with_numbers(table, text_columns, _dates, "dates are read as days since 1970")
     if separator != ",":
         table = _with_numbers(table, text_columns, _decimal_commas, "decimal commas are read as points")
-    return Table(table.columns, (*([note] if headless else []), *table.notes))
+    return Table(table.columns, (*notes, *table.notes))
 
 
 def _with_numbers(
@@ -319,13 +393,16 @@ def _read_parquet(path: Path, text_columns: Sequence[str]) -> Table:
     return Table({**table.columns, **forced})
 
 
-def _first_line(path: Path) -> tuple[str, list[str]]:
-    """The separator of a CSV file (the most frequent one of its first line, quoted names left out) and its cells."""
+def _first_lines(path: Path) -> tuple[str, list[str], list[str]]:
+    """The separator of a CSV file (the most frequent one of its first line, quoted names left out), the cells of its
+    first line and those of its second."""
     opener = gzip.open if path.name.lower().endswith(".gz") else open
     with opener(path, "rt", encoding="utf-8-sig", newline="") as file:
-        line = next((line for line in file if line.strip()), "")
-    separator = max(_SEPARATORS, key=re.sub('"[^"]*"', "", line).count)
-    return separator, next(csv.reader([line], delimiter=separator, skipinitialspace=True), [])
+        filled = (line for line in file if line.strip())
+        lines = next(filled, ""), next(filled, "")
+    separator = max(_SEPARATORS, key=re.sub('"[^"]*"', "", lines[0]).count)
+    header, first = (next(csv.reader([line], delimiter=separator, skipinitialspace=True), []) for line in lines)
+    return separator, header, first
 
 
 def _is_number(text: str) -> bool:

@@ -13,7 +13,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from automl.errors import InputError
-from automl.tables import Column, as_numbers, as_texts, check_finite, is_numeric, missing, standard_deviation
+from automl.tables import (
+    Column,
+    as_numbers,
+    as_texts,
+    check_finite,
+    first_strange,
+    is_numeric,
+    missing,
+    standard_deviation,
+)
 
 Kind = Literal["classification", "regression"]
 """What is predicted: classes, by their probabilities, or numbers."""
@@ -135,8 +144,8 @@ def target_numbers(name: str, column: Column) -> NDArray[np.float64]:
     values = as_numbers(column)
     if values is None:
         raise InputError(
-            f"target {name!r} holds texts, expected numbers for a regression; mend these rows, or train a classifier "
-            "(--kind classification, or kind='classification' in Python)."
+            f"target {name!r} holds texts such as {first_strange(column)!r}, expected numbers for a regression; mend "
+            "these rows, or train a classifier (--kind classification, or kind='classification' in Python)."
         )
     return values
 

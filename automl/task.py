@@ -25,7 +25,7 @@ from automl.folders import file_digest, read_described, write_json, written_whol
 from automl.metrics import Direction, Metric, find_metric, metrics_for
 from automl.preprocessing import MAX_LEVELS, Preprocessor, fit_preprocessor
 from automl.splits import split, strata_of
-from automl.tables import Table, as_column, as_table, read_table, table_from_frame
+from automl.tables import Table, as_column, as_table, read_table, table_from_frame, without_row_numbers
 from automl.targets import Kind, Label, TargetCoding, fit_target
 
 ImageShape = tuple[int, int, int]
@@ -427,6 +427,7 @@ def _from_table(table: Table, target: str, name: str, recipe: Recipe, reference:
             f"got the column {unknown[0]!r} to ignore, which {name!r} lacks; expected one of "
             f"{listed(list(table.columns))}: mend or drop it (--ignore, or ignore= in Python)."
         )
+    table = without_row_numbers(table, (*recipe.ignore, target))
     features, column = table.without((*recipe.ignore, target)), table.columns[target]
     _check_size(len(table), name, recipe, features)
     coding, reading = fit_target(target, column, recipe.kind)

@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import Any
 
 from automl.errors import InputError
+from automl.task import Recipe
 from studies.attributes import StudyDefinition
 
 _logger = logging.getLogger("automl.studies")
@@ -30,19 +31,18 @@ def agreed(name: str, stored: StudyDefinition, wanted: StudyDefinition, load_if_
             f"a study named {name!r} exists already in this storage; pass load_if_exists=True to go on with it, or "
             "choose another name."
         )
-    for what, has, got in (
-        ("task", _task_facts(stored), _task_facts(wanted)),
-        ("space", _plain(stored.space), _plain(wanted.space)),
-        ("trainer settings", _plain(stored.settings), _plain(wanted.settings)),
-        ("seed", stored.seed, wanted.seed),
-    ):
-        if has != got:
-            _check_data(name, has, got)
-            shown, other = _differing(has, got)
-            raise InputError(
-                f"study {name!r} exists with the {what} {shown}, got {other}; give the new study another name, or go "
-                f"on with the same {what}."
-            )
+    if differing := _differing(stored, wanted):
+        has, got = (", ".join(f"{what} {sides[i]}" for what, sides in differing.items()) for i in (0, 1))
+        raise InputError(
+            f"study {name!r} was made with {has}, got {got}; give the new study another name (--study on the command "
+            "line), or go on with what the study was made with."
+        )
+    if stored.task_digest != wanted.task_digest:
+        raise InputError(
+            f"study {name!r} was made of other data of the task {stored.task_name!r}, or they were read otherwise "
+            f"(digest {stored.task_digest}, got {wanted.task_digest}); give the new study another name (--study on the "
+            "command line), or go on with the same data."
+        )
     if stored.sampler != wanted.sampler:
         _logger.info("study %r goes on with the sampler %s instead of %s", name, wanted.sampler, stored.sampler)
     return replace(
@@ -54,29 +54,49 @@ def agreed(name: str, stored: StudyDefinition, wanted: StudyDefinition, load_if_
     )
 
 
-def _task_facts(definition: StudyDefinition) -> dict[str, str]:
-    return {"name": definition.task_name, "metric": definition.metric, "digest": definition.task_digest}
+def _differing(stored: StudyDefinition, wanted: StudyDefinition) -> dict[str, tuple[Any, Any]]:
+    """What was chosen otherwise, by the name that people know it by: what the study has, and what is asked for."""
+    if stored.task_name != wanted.task_name:
+        return {"the task": (stored.task_name, wanted.task_name)}
+    one_task = stored.task_digest == wanted.task_digest
+    groups: list[tuple[Mapping[str, Any], Mapping[str, Any]]] = [
+        ({}, {}) if one_task else _task_choices(stored.task, wanted.task),
+        ({"the metric": stored.metric}, {"the metric": wanted.metric}),
+        _space_choices(_plain(stored.space), _plain(wanted.space), one_task),
+        (_plain(stored.settings), _plain(wanted.settings)),
+        ({"the seed": stored.seed}, {"the seed": wanted.seed}),
+    ]
+    return {
+        what: (has.get(what), got.get(what))
+        for has, got in groups
+        for what in {**has, **got}
+        if has.get(what) != got.get(what)
+    }
 
 
-def _check_data(name: str, has: Any, got: Any) -> None:
-    """Refuses a task that differs by its data alone."""
-    if isinstance(has, dict) and [fact for fact in has if has[fact] != got.get(fact)] == ["digest"]:
-        raise InputError(
-            f"study {name!r} was made of other data of the task {has['name']!r}, or they were read otherwise (digest "
-            f"{has['digest']}, got {got['digest']}); give the new study another name, or go on with the same data."
-        )
+def _task_choices(stored: Mapping[str, Any], wanted: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """What was chosen where two tasks were made of their data; nothing if one was read from a folder, ready made."""
+    if "options" not in stored or "options" not in wanted:
+        return {}, {}
+    has, got = (
+        {"the target": task.get("target"), **_plain(asdict(Recipe())), **_plain(task["options"])}
+        for task in (stored, wanted)
+    )
+    for choices in (has, got):
+        choices["the split's seed"] = choices.pop("seed")
+        del choices["metric"]  # the definition has the one that is judged by, be it chosen or not
+    return has, got
+
+
+def _space_choices(has: dict[str, Any], got: dict[str, Any], one_task: bool) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The fields of two spaces, or their types alone where these differ; without those that follow from the task."""
+    if has.get("type") != got.get("type"):
+        return {"the space": has.get("type")}, {"the space": got.get("type")}
+    followed = () if one_task else ("task_kind", "image_size")
+    kept, wanted = ({name: value for name, value in fields.items() if name not in followed} for fields in (has, got))
+    return kept, wanted
 
 
 def _plain(fields: Mapping[str, Any]) -> Any:
     """Fields as they look after a way through JSON, where tuples are lists."""
     return json.loads(json.dumps(dict(fields)))
-
-
-def _differing(has: Any, got: Any) -> tuple[Any, Any]:
-    """The two values, or of two mappings only the items that differ: their types alone, where these do."""
-    if not (isinstance(has, dict) and isinstance(got, dict)):
-        return has, got
-    names = [name for name in {**has, **got} if has.get(name) != got.get(name)]
-    if "type" in names:
-        return has.get("type"), got.get("type")
-    return {name: has.get(name) for name in names}, {name: got.get(name) for name in names}

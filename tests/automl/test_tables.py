@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import gzip
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
 from pathlib import Path
 
 import numpy as np
@@ -74,6 +77,57 @@ def test_dates_in_a_file_become_days_as_those_of_a_frame_do(tmp_path: Path) -> N
     assert read.columns["day"].tolist()[::2] == [1.0, 19782.0]
     assert read.notes == ("dates are read as days since 1970: 'day', 'time'.",)
     assert not is_numeric(read_table(tmp_path / "data.csv", text_columns=["day"]).columns["day"])
+
+
+def test_objects_of_numbers_dates_and_spans_of_time_become_numbers() -> None:
+    table = as_table(
+        pd.DataFrame(
+            {
+                "price": pd.Series([Decimal("12.50"), None], dtype=object),
+                "single": pd.Series([np.float32(0.5), np.int64(2)], dtype=object),
+                "day": [date(1970, 1, 3), None],
+                "zone": [datetime(1970, 1, 2, 12, tzinfo=UTC), None],
+                "span": pd.to_timedelta([36, None], unit="h"),
+                "spans": pd.Series([timedelta(hours=36), None], dtype=object),
+            }
+        )
+    )
+    found = {name: as_texts(column).tolist() for name, column in table.columns.items() if is_numeric(column)}
+    assert found == {
+        "price": ["12.5", None],
+        "single": ["0.5", "2"],
+        "day": ["2", None],
+        "zone": ["1.5", None],
+        "span": ["1.5", None],
+        "spans": ["1.5", None],
+    }
+
+
+def test_times_with_a_zone_are_those_of_utc() -> None:
+    texts = ["1970-01-02T00:00:00Z", "1970-01-02 02:00:00+02:00", "1970-01-01 23:30 -0030", "1970-01-02", None]
+    days = as_numbers(np.array(texts, dtype=object))
+    np.testing.assert_array_equal(days, [1.0, 1.0, 1.0, 1.0, np.nan])
+    assert as_numbers(np.array(["0001-01-01T00:00:00+05:00"], dtype=object)) is None
+
+
+def test_lines_that_end_with_a_separator_shift_no_column(tmp_path: Path) -> None:
+    (tmp_path / "data.csv").write_text("a,b,c\n1,2,3,\n4,5,6,\n")
+    table = read_table(tmp_path / "data.csv")
+    assert {name: column.tolist() for name, column in table.columns.items()} == {"a": [1, 4], "b": [2, 5], "c": [3, 6]}
+    assert not table.notes
+
+
+def test_names_of_rows_are_left_out_with_a_note(tmp_path: Path) -> None:
+    (tmp_path / "data.csv").write_text('"a","b"\n"x",1,2\n"y",3,4\n')
+    table = read_table(tmp_path / "data.csv")
+    assert {name: column.tolist() for name, column in table.columns.items()} == {"a": [1, 3], "b": [2, 4]}
+    assert table.notes == ("data.csv has one name fewer than columns: the first column is left out.",)
+
+
+def test_a_gzipped_file_that_was_cut_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "data.csv.gz").write_bytes(gzip.compress(b"a,b\n" + b"1,2\n" * 9999)[:-20])
+    with pytest.raises(InputError, match="expected a whole file"):
+        read_table(tmp_path / "data.csv.gz")
 
 
 def test_texts_that_are_not_all_dates_stay_texts(tmp_path: Path) -> None:

@@ -191,6 +191,24 @@ def test_a_file_without_a_header_gets_names_and_a_note(tmp_path: Path) -> None:
     assert any("no header" in note for note in task.notes)
 
 
+def test_nameless_columns_that_number_the_rows_are_left_out(tmp_path: Path) -> None:
+    frame = pd.DataFrame({"a": np.arange(40) % 7, "y": np.arange(40) / 7})
+    frame.sample(frac=1, random_state=0).to_csv(tmp_path / "data.csv")
+    task = load_task(tmp_path / "data.csv", "y")
+    assert task.preprocessor.names == ("a",)
+    assert any("no name" in note and "'Unnamed: 0'" in note for note in task.notes)
+    frame.rename(columns={"a": "", "y": "b"}).assign(y=frame.y).to_csv(tmp_path / "data.csv", index=False)
+    assert load_task(tmp_path / "data.csv", "y").preprocessor.names == ("Unnamed: 0", "b")
+
+
+def test_columns_of_many_texts_are_told_with_an_example() -> None:
+    shares = [f"{value % 50} %" for value in range(200)]
+    task = Task.from_frame(pd.DataFrame({"share": shares, "y": np.arange(200) / 7}), target="y")
+    assert "column 'share' is read as texts such as '0 %': 50 inputs." in task.notes
+    with pytest.raises(InputError, match="holds texts such as '0 %', expected numbers"):
+        Task.from_frame(pd.DataFrame({"a": np.arange(200), "y": shares}), target="y", kind="regression")
+
+
 def test_columns_that_are_left_out_are_told_with_the_reason() -> None:
     names = [f"name {i}" for i in range(60)]
     task = Task.from_arrays({"x": range(60), "same": ["a"] * 60, "names": names}, ["p", "q"] * 30)

@@ -340,15 +340,15 @@ def test_bad_input_ends_in_one_sentence_and_writes_nothing(
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        ("run fruit.csv --target fruit --sampler random --epochs 3", "'max_epochs': 2}, got {'max_epochs': 3}"),
+        ("run fruit.csv --target fruit --sampler random --epochs 3", "max_epochs 2, got max_epochs 3"),
         ("run fruit.csv --target fruit --sampler random --epochs 2 --seed 7", "seed"),
-        ("run wine --study fruit-random --epochs 2", "exists with the task"),
+        ("run wine --study fruit-random --epochs 2", "made with the task fruit, got the task wine"),
         ("run fruit.csv --target fruit --transfer-from nonsense", "lacks; it has 'fruit-random'"),
         ("show nonsense", "it has 'fruit-random'"),
         ("worker --study nonsense", "it has 'fruit-random'"),
         (
             "run fruit.csv --target fruit --study fruit-random --max-layers 2 --epochs 2",
-            "{'max_layers': 8}, got {'max_l",
+            "max_layers 8, got max_layers 2",
         ),
         ("export fruit-random --to fruit.csv", "holds no model.json"),
         ("export fruit-random --to fruit.csv/model", "cannot write 'fruit.csv/model'"),

@@ -13,7 +13,7 @@ from studies.attributes import StudyDefinition
 from studies.resumption import agreed
 
 STORED = StudyDefinition(
-    task={},
+    task={"target": "a", "options": {}},
     task_name="digits",
     task_digest="abc",
     metric="log_loss",
@@ -33,24 +33,36 @@ def test_the_sampler_and_the_sources_may_change_and_nothing_else_does() -> None:
 @pytest.mark.parametrize(
     ("wanted", "sentence"),
     [
-        (replace(STORED, space=CellSpace().to_dict()), "the space mlp, got cell; give the new study another name"),
+        (
+            replace(STORED, space=CellSpace().to_dict()),
+            "was made with the space mlp, got the space cell; give the new study another name",
+        ),
         (
             replace(STORED, space=MLPSpace(max_layers=3).to_dict()),
-            r"space \{'max_layers': 8\}, got \{'max_layers': 3\}",
+            "made with max_layers 8, got max_layers 3;",
         ),
         (
             replace(STORED, task_digest="abd"),
             r"made of other data of the task 'digits', .* \(digest abc, got abd\); give",
         ),
-        (replace(STORED, metric="accuracy"), r"the task \{'metric': 'log_loss'\}, got \{'metric': 'accuracy'\}"),
-        (replace(STORED, settings={"max_epochs": 6}), r"the trainer settings \{'max_epochs': 5\}, got"),
-        (replace(STORED, seed=1), "the seed 0, got 1"),
+        (replace(STORED, metric="accuracy"), "made with the metric log_loss, got the metric accuracy;"),
+        (replace(STORED, settings={"max_epochs": 6}), "made with max_epochs 5, got max_epochs 6;"),
+        (replace(STORED, task_name="wine", task_digest="abd"), "made with the task digits, got the task wine;"),
+        (
+            replace(STORED, seed=1, settings={"max_epochs": 6}),
+            "made with max_epochs 5, the seed 0, got max_epochs 6, the seed 1;",
+        ),
+        (
+            replace(STORED, task={"target": "b", "options": {"ignore": ["c"]}}, task_digest="abd"),
+            r"made with the target a, ignore \[\], got the target b, ignore \['c'\];",
+        ),
+        (replace(STORED, seed=1), "the seed 0, got the seed 1"),
     ],
 )
 def test_what_differs_is_told_in_one_sentence_and_what_agrees_is_not(wanted: StudyDefinition, sentence: str) -> None:
     with pytest.raises(InputError, match=sentence) as raised:
         agreed("s", STORED, wanted, True)
-    assert len(str(raised.value)) < 250
+    assert len(str(raised.value)) < 280
 
 
 def test_an_existing_study_is_gone_on_with_only_where_that_is_asked_for() -> None:

@@ -328,18 +328,18 @@ REFUSALS: list[tuple[Callable[[str], object], str]] = [
     (lambda url: make(url), "a study named 'iris' exists already in this storage; pass load_if_exists=True"),
     (
         lambda url: make(url, task=load_task("wine"), load_if_exists=True),
-        r"study 'iris' exists with the task {'name': 'iris', .*, got {'name': 'wine', ",
+        "study 'iris' was made with the task iris, got the task wine;",
     ),
     (lambda url: make(url, ""), "got an empty name for the study"),
     (
         lambda url: make(url, space=MLPSpace(max_layers=4), load_if_exists=True),
-        "exists with the space {'max_layers': 2}, got {'max_layers': 4}",
+        "made with max_layers 2, got max_layers 4",
     ),
     (
         lambda url: make(url, settings=TrainerSettings(max_epochs=9), load_if_exists=True),
-        "exists with the trainer settings {'max_epochs': 2}, got {'max_epochs': 9}",
+        "made with max_epochs 2, got max_epochs 9",
     ),
-    (lambda url: make(url, seed=1, load_if_exists=True), "exists with the seed 0, got 1"),
+    (lambda url: make(url, seed=1, load_if_exists=True), "made with the seed 0, got the seed 1"),
     (
         lambda url: make(url, "new", sampler="nasbt"),
         "got the sampler 'nasbt', expected one of .* did you mean 'nasbot'",
