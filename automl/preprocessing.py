@@ -234,7 +234,7 @@ def _fit_numbers(columns: Mapping[str, Column], shared_scale: bool) -> Numbers:
         median.append(float(np.median(present)) if len(present) else 0.0)
         mean.append(float(np.mean(present)) if len(present) else 0.0)
         scale.append(standard_deviation(present))
-        if 0 < len(present) < len(values):
+        if 0 < len(present) < len(values) and not shared_scale:  # an image has no room for further inputs
             indicated.append(name)
     if shared_scale and columns:
         pixels = np.concatenate([column.astype(np.float64) for column in columns.values()])

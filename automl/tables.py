@@ -255,6 +255,8 @@ def as_table(data: object, names: Sequence[str] | None = None) -> Table:
             f"got data of the shape {array.shape}, expected a data frame, a mapping of columns, or an array of "
             "rows x columns; reshape it."
         )
+    if array.ndim > 2 and array.dtype.kind == "b":  # black and white pixels, which are numbers
+        array = array.astype(np.float64)
     array = array.reshape(len(array), math.prod(array.shape[1:]))  # not -1, which no rows leave open
     names = tuple(f"x{i}" for i in range(array.shape[1])) if names is None else tuple(names)
     if len(names) != array.shape[1]:

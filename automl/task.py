@@ -25,7 +25,7 @@ from automl.folders import file_digest, read_described, write_json, written_whol
 from automl.metrics import Direction, Metric, find_metric, metrics_for
 from automl.preprocessing import MAX_LEVELS, Preprocessor, fit_preprocessor
 from automl.splits import split, strata_of
-from automl.tables import Table, as_column, as_table, read_table, table_from_frame, without_row_numbers
+from automl.tables import Table, as_column, as_table, is_numeric, read_table, table_from_frame, without_row_numbers
 from automl.targets import Kind, Label, TargetCoding, fit_target
 
 ImageShape = tuple[int, int, int]
@@ -479,6 +479,12 @@ def _check_size(n_rows: int, name: str, recipe: Recipe, features: Table) -> None
             f"got images of the shape {recipe.image_shape}, which have {np.prod(recipe.image_shape)} pixels, and "
             f"{len(features.columns)} columns; expected a column a pixel: mend the shape (--image-shape, or "
             "image_shape= in Python)."
+        )
+    texts = [column for column, values in features.columns.items() if not is_numeric(values)]
+    if recipe.image_shape is not None and texts:
+        raise InputError(
+            f"got images whose pixels {listed(texts)} are texts or truth values, expected numbers; write them as "
+            "numbers, or leave the shape out."
         )
 
 

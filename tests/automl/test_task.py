@@ -240,6 +240,20 @@ def test_images_keep_their_shape_and_share_one_scale() -> None:
     assert len(set(task.preprocessor.numbers.scale)) == 1
 
 
+@pytest.mark.parametrize("pixels", ["missing", "truth values"])
+def test_images_with_missing_or_binary_pixels_keep_their_shape(pixels: str) -> None:
+    images = np.random.default_rng(0).normal(size=(40, 4, 4))
+    if pixels == "missing":
+        images[::7, 1, 1] = np.nan
+    task = Task.from_arrays(images if pixels == "missing" else images > 0, np.arange(40) % 2)
+    assert (task.image_shape, task.n_features) == ((1, 4, 4), 16)
+
+
+def test_images_of_texts_are_refused() -> None:
+    with pytest.raises(InputError, match=r"pixels 'x0', 'x1', .* are texts or truth values"):
+        Task.from_arrays(np.eye(40, 4) > 0, np.arange(40) % 2, image_shape=(1, 2, 2))
+
+
 def test_references_make_the_same_task_again(tmp_path: Path) -> None:
     arrays = Task.from_arrays(np.random.default_rng(0).normal(size=(50, 3)), np.arange(50) % 2, test_fraction=0.2)
     tasks = [
