@@ -6,8 +6,9 @@ import json
 import math
 import re
 import sys
+import time
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Protocol, TextIO
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 _SHOWN_TRIALS = 8
+_LOOK_SECONDS = 2.0  # between two looks into the storage for what trains
 _PASSWORD = re.compile(r"(://[^\s:/@]*):\S*@")  # a password may hold "@" itself: up to the last one
 
 
@@ -114,7 +116,14 @@ class Best:
 
 
 @contextmanager
-def progress(metric: str, total: int | None, done: int, best: Best, stream: TextIO) -> Iterator[Listener]:
+def progress(
+    metric: str,
+    total: int | None,
+    done: int,
+    best: Best,
+    stream: TextIO,
+    running: Callable[[], Sequence[FrozenTrial]] = tuple,
+) -> Iterator[Listener]:
     """Shows every finished trial while the block runs: live on a terminal, else a line a trial.
 
     Args:
@@ -123,11 +132,12 @@ def progress(metric: str, total: int | None, done: int, best: Best, stream: Text
         done: Trials that were finished before.
         best: The best trial so far.
         stream: Where to write.
+        running: The trials that train now, whose epochs a terminal shows.
     """
     if not stream.isatty():
         yield _PlainProgress(metric, total, done, best, stream)
         return
-    with _LiveProgress(metric, total, done, best, stream).shown() as live:
+    with _LiveProgress(metric, total, done, best, stream, running).shown() as live:
         yield live
 
 
@@ -161,9 +171,18 @@ def _trial_line(trial: FrozenTrial, metric: str) -> str:
 
 
 class _LiveProgress:
-    """A bar and a table of the last trials, redrawn in place."""
+    """A bar, a table of the last trials, and the epochs of those that train, redrawn in place."""
 
-    def __init__(self, metric: str, total: int | None, done: int, best: Best, stream: TextIO) -> None:
+    def __init__(
+        self,
+        metric: str,
+        total: int | None,
+        done: int,
+        best: Best,
+        stream: TextIO,
+        running: Callable[[], Sequence[FrozenTrial]],
+    ) -> None:
+        self._running, self._training, self._looked = running, "", -math.inf
         self._metric, self._total, self._done, self._best, self._stream = metric, total, done, best, stream
         self._last: deque[tuple[int, list[str]]] = deque(maxlen=_SHOWN_TRIALS)
         self._bar = _bar()
@@ -184,6 +203,7 @@ class _LiveProgress:
         self._done += 1
         self._best.add(trial)
         self._last.append((trial.number, trial_cells(trial, trial.value)))
+        self._looked = -math.inf
         self._bar.update(self._task, completed=self._done, description=self._next())
 
     def _next(self) -> str:
@@ -196,11 +216,34 @@ class _LiveProgress:
         from rich.text import Text
 
         best = Text.assemble("best ", self._metric, " ", (str(self._best), "bold green"))
+        lines = self._now_training()
+        training = [Text(lines, "dim")] if lines else []
         if not self._last:
-            return Group(best, self._bar)
+            return Group(best, *training, self._bar)
         rows = [cells for _, cells in self._last]
         marked = next((i for i, (number, _) in enumerate(self._last) if number == self._best.number), None)
-        return Group(_rich_table(trial_columns(self._metric), rows, marked), best, self._bar)
+        return Group(_rich_table(trial_columns(self._metric), rows, marked), best, *training, self._bar)
+
+    def _now_training(self) -> str:
+        """A line for each of the trials that train, as they were at the last look."""
+        if time.monotonic() < self._looked + _LOOK_SECONDS:
+            return self._training
+        try:
+            trials = self._running()[-_SHOWN_TRIALS:]
+            self._training = "\n".join(_epochs_line(trial, self._metric) for trial in trials)
+        except Exception:  # A busy database, for example, must not end what is shown.
+            self._training = ""
+        self._looked = time.monotonic()
+        return self._training
+
+
+def _epochs_line(trial: FrozenTrial, metric: str) -> str:
+    """How far a training is: "trial 3 trains: epoch 7, log_loss 0.31"."""
+    values = trial.intermediate_values
+    if not values:
+        return f"trial {trial.number} trains"
+    last = max(values)
+    return f"trial {trial.number} trains: epoch {last}, {metric} {number_text(values[last])}"
 
 
 def _bar() -> Progress:

@@ -236,7 +236,7 @@ def _optimise(study: Study, trials: int, timeout: float | None, workers: int, st
     best = Best(study.definition.direction == "maximize", study.trials)
     try:
         if done < trials:
-            with progress(study.definition.metric, trials, done, best, stream) as listener:
+            with progress(study.definition.metric, trials, done, best, stream, study.running) as listener:
                 study.optimize(
                     trials - done,
                     timeout=timeout,
@@ -357,7 +357,8 @@ def _work_on(study: Study, budget: int | None, here: Budget) -> None:
     study.requeue_abandoned()
     best = Best(study.definition.direction == "maximize", study.trials)
     print(f"study {study.name}: {study.n_finished} trials finished" + (f" of {budget}" if budget else ""), flush=True)
-    with progress(study.definition.metric, budget, study.n_finished, best, sys.stdout) as listener:
+    done = study.n_finished
+    with progress(study.definition.metric, budget, done, best, sys.stdout, study.running) as listener:
         while (budget is None or study.n_started() < budget) and here.take():
             if study.run_trial(callbacks=[listener], n_total=budget) is None:
                 here.give_back()

@@ -274,6 +274,10 @@ class Study:
         """All trials, by number."""
         return self._raw.trials
 
+    def running(self) -> list[FrozenTrial]:
+        """The trials that some process trains now, or died of, by number."""
+        return self._raw.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
+
     @property
     def n_finished(self) -> int:
         """Number of trials that count towards a budget: finished, and not interrupted."""

@@ -61,6 +61,27 @@ def test_a_pipe_gets_one_plain_line_a_trial() -> None:
     ]
 
 
+def test_a_terminal_shows_how_far_the_trainings_are() -> None:
+    running = optuna.trial.create_trial(
+        state=optuna.trial.TrialState.RUNNING, value=None, intermediate_values={1: 0.9, 12: 0.3125}
+    )
+    running.number = 7
+    stream = Terminal()
+    with progress("log_loss", 10, 0, Best(False), stream, lambda: [running]):
+        pass
+    assert "trial 7 trains: epoch 12, log_loss 0.3125" in stream.getvalue()
+
+
+def test_a_storage_that_does_not_answer_ends_no_progress() -> None:
+    def fails() -> list[optuna.trial.FrozenTrial]:
+        raise OSError("database is locked")
+
+    stream = Terminal()
+    with progress("log_loss", 10, 0, Best(False), stream, fails) as listener:
+        listener(optuna.create_study(), TRIALS[0])
+    assert "1/10" in stream.getvalue()
+
+
 def test_a_terminal_gets_a_table_and_a_bar() -> None:
     text = shown(Terminal())
     assert "12,345" in text
