@@ -43,3 +43,12 @@ def test_other_hyperparameters_are_refused() -> None:
 def test_no_hyperparameters_are_refused() -> None:
     with pytest.raises(ValueError, match="got no hyperparameters"):
         FlatSpace({})
+
+
+def test_spaces_that_differ_in_the_order_of_their_ranges_are_different_values() -> None:
+    ranges = {"x": Float(0.0, 1.0), "k": Int(0, 9)}
+    space, other = FlatSpace(ranges), FlatSpace(dict(reversed(ranges.items())))
+    # As their draws are: what is remembered of one must not answer for the other.
+    assert space.sample(np.random.default_rng(0)) != other.sample(np.random.default_rng(0))
+    assert space != other
+    assert len({space, other, FlatSpace(ranges)}) == 2
