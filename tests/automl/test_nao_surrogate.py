@@ -234,5 +234,13 @@ def test_a_space_without_a_hash_gets_the_model_that_an_equal_one_gets() -> None:
 
     settings = NAOSettings(width=4, n_heads=1, head_width=4, n_unlabelled=20, pretraining_steps=2)
     candidates = [ChainSpace().sample(np.random.default_rng(seed)) for seed in range(3)]
-    models = pretrain(Mutable(), settings), pretrain(ChainSpace(), settings)
-    np.testing.assert_array_equal(*[model.embed(candidates) for model in models])
+    mutable, frozen = pretrain(Mutable(), settings), pretrain(ChainSpace(), settings)
+    np.testing.assert_array_equal(mutable.embed(candidates), frozen.embed(candidates))
+
+
+def test_the_residual_is_the_error_of_heads_that_did_not_see_a_value_beyond_their_own_differences() -> None:
+    scores, targets = np.array([[1.0, 0.4, 9.0], [0.6, 0.0, -9.0]]), np.zeros(3)
+    unseen_but_the_last = np.array([[0, 0, 1], [0, 0, 0]], dtype=np.float32)
+    # Means .8 and .2, so errors .64 and .04; variances .08 both. One head alone has no variance: the last is left out.
+    assert nao._residual(scores, targets, unseen_but_the_last) == pytest.approx(0.34 - 0.08)
+    assert nao._residual(scores, targets, np.ones((2, 3), dtype=np.float32)) == 1.0
