@@ -124,8 +124,10 @@ def swap_layer(architecture: Architecture, generator: np.random.Generator) -> Ar
 
 
 def wedge_layer(architecture: Architecture, generator: np.random.Generator) -> Architecture | None:
-    """A new layer in the place of one edge."""
+    """A new layer in the place of one edge, unless that leads to the output."""
     free = [(u, v) for u, v in architecture.edges if v != architecture.output]
+    if not free:
+        return None
     before, after = pick(free, generator)
     draft = _Draft.of(architecture)
     label, stride = _wedge_label(architecture, before, generator)

@@ -63,7 +63,8 @@ def otmann_distances(
         of both networks.
 
     Raises:
-        ValueError: If the families are mixed, a label has no cost, or a weight is negative or not finite.
+        ValueError: If the families are mixed, a label has no cost, a weight is negative or not finite, or there is no
+            thread.
     """
     return DistanceTable(nu_str, label_costs=label_costs, n_threads=n_threads).distances(a, b)
 
@@ -80,7 +81,7 @@ class DistanceTable:
         n_threads: Threads to divide the pairs among.
 
     Raises:
-        ValueError: If a weight is negative or not finite, or there is none.
+        ValueError: If a weight is negative or not finite, or there is none, or a number is below 1.
     """
 
     def __init__(
@@ -97,6 +98,9 @@ class DistanceTable:
                 f"got nu_str {nu_str!r}, expected at least one weight, each finite and not negative; "
                 f"the usual ones are {NU_STR}."
             )
+        for name, number in (("max_networks", max_networks), ("n_threads", n_threads)):
+            if number < 1:
+                raise ValueError(f"got {name} = {number}, expected at least 1; raise it.")
         self.max_networks = max_networks
         self.n_threads = n_threads
         self._given_costs = label_costs
@@ -116,6 +120,8 @@ class DistanceTable:
             ValueError: If the families are mixed, also with networks met earlier, or a label has no cost.
         """
         both = [*a, *(b or ())]
+        if not both:  # nothing settles the family of the networks to come
+            return np.empty((0, 0, len(self.nu_str))), np.empty((0, 0, len(self.nu_str)))
         family = self._settle_family(both)
         costs = self._costs(both, family)
         slots = self._slots_of(both, family, costs)

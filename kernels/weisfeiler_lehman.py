@@ -29,6 +29,7 @@ Counts = Mapping[int, int]
 Direction = Literal["parents", "children", "both"]
 
 _PATH_LIMIT = 512
+_LARGEST_COUNT = 255  # as `kernels.count_kernel` makes a column of every unit of a count
 _CACHED_NETWORKS = 8192
 
 
@@ -109,7 +110,7 @@ def label_path_counts(architecture: Architecture) -> Counts:
     """How many paths from "ip" to "op" read each sequence of labels.
 
     The number of paths can grow exponentially with depth: at every layer the sequences beyond some hundreds are
-    dropped, those with the largest digests, so that different graphs keep the same ones.
+    dropped, those with the largest digests, so that different graphs keep the same ones; none is counted beyond 255.
     """
     return _label_paths(architecture)[architecture.output]
 
@@ -128,7 +129,8 @@ def _label_paths(architecture: Architecture) -> list[Counter[int]]:
         for parent in architecture.parents[layer]:
             reached.update(paths[parent])
         extended = Counter({_digest((path, architecture.labels[layer])): count for path, count in reached.items()})
-        paths[layer] = Counter({path: extended[path] for path in sorted(extended)[:_PATH_LIMIT]})
+        kept = sorted(extended)[:_PATH_LIMIT]
+        paths[layer] = Counter({path: min(extended[path], _LARGEST_COUNT) for path in kept})
     return paths
 
 

@@ -95,12 +95,15 @@ class PastStudies:
         return [task for task in found if task is not None]
 
     def distributions(self, target: optuna.Study) -> dict[str, BaseDistribution]:
-        """What the sources' trials asked for, by name, the first source's where several differ."""
+        """What the sources' trials asked for, in the order of names, the first source's where several differ.
+
+        That is the order of a search space that Optuna infers: what is guessed and what is found then agree.
+        """
         found: dict[str, BaseDistribution] = {}
         for source in self._selected(target):
             for name, distribution in _asked_for(source).items():
                 found.setdefault(name, distribution)
-        return found
+        return dict(sorted(found.items()))
 
     def tell(self, name: str, reason: str) -> None:
         """Warns, once for each source, that it is left out and why."""

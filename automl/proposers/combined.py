@@ -117,12 +117,12 @@ class CombinedProposer:
     def _judged(self, pool: Sequence[Proposal], observations: Observations) -> tuple[GaussianPool, float]:
         """What the mixture expects of the pool, and the score to improve on; residuals count as NASBOT counts them."""
         mixture = self._mixture(observations, [proposal.candidate for proposal in pool])
-        gaussian = independent_pool(torch.from_numpy(mixture.mean), torch.from_numpy(mixture.deviation**2))
+        mean, variance = torch.from_numpy(mixture.mean), torch.from_numpy(mixture.deviation**2)
         if not self._nasbot.counts_residuals:
-            return gaussian, float(self._mixture(observations, observations.candidates).mean.min())
+            incumbent = float(self._mixture(observations, observations.candidates).mean.min())
+            return independent_pool(mean, variance), incumbent
         fitted = self._nasbot.surrogate.fit(observations)
-        residual = GaussianPool(gaussian.mean, gaussian.variance, gaussian.covariance, fitted.prior.noise)
-        return residual.with_residuals(), self._nasbot.best_score(fitted)
+        return independent_pool(mean, variance, fitted.prior.noise).with_residuals(), self._nasbot.best_score(fitted)
 
     def _mixture(self, observations: Observations, candidates: Sequence[Candidate]) -> Prediction:
         """The equal mixture of both models' predictions, by its first two moments."""

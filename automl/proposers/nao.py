@@ -46,7 +46,7 @@ class LatentSearch:
         n_seeds: Observed candidates to step from: half of them the best by value, half by prediction.
         step_sizes: Lengths of the latent steps, growing.
         n_rounds: Rounds of steps; each but the first begins at the best of what the one before found.
-        n_wanted: New candidates of a round below which mutants are added.
+        n_wanted: New candidates that a round should add on the mean; where all so far fell short, mutants are added.
         beam_width: Decodings of each latent point; 1 is greedy decoding.
         latent: Whether latent steps are made; without, mutants alone are compared (an ablation).
     """

@@ -14,7 +14,10 @@ OPTIMISERS = ("adamw", "sgd", "rmsprop")
 
 
 class Hyperparameters(Mapping[str, Parameter]):
-    """Ranges of hyperparameters by name: an immutable mapping, so that spaces can be values."""
+    """Ranges of hyperparameters by name: an immutable mapping, so that spaces can be values.
+
+    Those of another order are others: random draws and models of a space follow the order of its walk.
+    """
 
     def __init__(self, ranges: Mapping[str, Parameter]) -> None:
         self._ranges = dict(ranges)
@@ -28,8 +31,11 @@ class Hyperparameters(Mapping[str, Parameter]):
     def __len__(self) -> int:
         return len(self._ranges)
 
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Mapping) and list(self.items()) == list(other.items())
+
     def __hash__(self) -> int:
-        return hash(frozenset(self._ranges.items()))
+        return hash(tuple(self._ranges.items()))
 
     def __repr__(self) -> str:
         return repr(self._ranges)

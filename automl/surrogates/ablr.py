@@ -2,8 +2,10 @@
 
 The network (three layers of 50 tanh units, section 5 of the paper) and every task's precisions are fitted together by
 the sum of the tasks' negative log marginal likelihoods (eq. 4). Beyond the paper the heads share a prior mean `w0` of
-their weights, so that the model has an opinion on a new task before its first trial. What a new task's own values say
-is the business of `automl.surrogates.transfer_gp`, which ties them to the shared scale by an affine map.
+their weights, so that the model has an opinion on a new task before its first trial, and network, w0 and precisions
+have weak Gaussian priors. Given values of a new task on the shared scale `ABLR.posterior` is the exact posterior; the
+transfer model takes the heads' means alone, as `automl.surrogates.transfer_gp` ties a task in its own units to them by
+an affine map that it fits.
 """
 
 from __future__ import annotations
@@ -62,6 +64,11 @@ class TaskEvidence:
     moments: Tensor  # [T, D]
     log_precisions: Tensor  # of the weights and of the noise, [T, 2]
 
+    @classmethod
+    def of(cls, features: Tensor, scores: Tensor, log_precisions: Tensor) -> TaskEvidence:
+        """What `T x n x D` features and `T x n` scores say; rows of zeros in both say nothing."""
+        return cls(features.mT @ features, (features.mT @ scores.unsqueeze(-1)).squeeze(-1), log_precisions)
+
     def of_tasks(self, kept: Sequence[int]) -> TaskEvidence:
         rows = list(kept)
         return TaskEvidence(self.grams[rows], self.moments[rows], self.log_precisions[rows])
@@ -72,6 +79,12 @@ class TaskEvidence:
         wanted = alpha[..., 0] * mean_weights + beta[..., 0] * self.moments
         heads: Tensor = torch.cholesky_solve(wanted.unsqueeze(-1), self._cholesky).squeeze(-1)
         return heads
+
+    def variances(self, features: Tensor) -> Tensor:
+        """The variance of each task's noise-free scores at `n x D` features, `T x n`: `phi^T A^-1 phi`."""
+        whitened = torch.linalg.solve_triangular(self._cholesky, features.mT, upper=False)
+        variances: Tensor = whitened.square().sum(-2)
+        return variances
 
     def mean_weights(self) -> Tensor:
         """The w0 of largest posterior density, by generalised least squares under `w0 ~ N(0, I)`.
@@ -134,11 +147,36 @@ class ABLR:
         features = self.features(inputs)
         return (features @ self._mean_weights).numpy(), (features @ self._heads.mT).numpy()
 
+    def posterior(
+        self, inputs: NDArray[np.float64], known: TaskData | None = None, *, with_noise: bool = False
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Mean and variance of a new task's scores given those that it has so far, each `n`.
+
+        That is the posterior of the Gaussian process with mean `phi(x)^T w0`, covariance `phi(x)^T phi(x') / alpha` and
+        noise `1 / beta` (section 3 of the paper), at a cost linear in the known scores whether they are fewer than the
+        features or more; alpha and beta are the medians of the fitted tasks'.
+
+        Args:
+            inputs: Where to predict, `n x P`.
+            known: The task's evaluations, its scores on the shared scale; None before the first.
+            with_noise: Whether the variance is that of an evaluation, and not that of the noise-free score.
+        """
+        known = known or TaskData(np.empty((0, np.shape(inputs)[1])), np.empty(0))
+        scores = torch.as_tensor(known.scores, dtype=torch.float64)
+        log_precisions = self._evidence.log_precisions.median(0, keepdim=True).values
+        evidence = TaskEvidence.of(self.features(known.features)[None], scores[None], log_precisions)
+        features = self.features(inputs)
+        mean = features @ evidence.heads(self._mean_weights)[0]
+        noise = float((-log_precisions[0, 1]).exp()) if with_noise else 0.0
+        return mean.numpy(), (evidence.variances(features)[0] + noise).numpy()
+
 
 def fit_ablr(tasks: Sequence[TaskData], *, seed: int, settings: ABLRSettings | None = None) -> ABLR:
     """Fits the shared network, the prior mean and every task's precisions by joint marginal likelihood (eq. 4).
 
-    The cost is linear in the number of evaluations: one pass of the network and one `D x D` factor a task.
+    Unlike in the paper each has a Gaussian prior: the network's weights that of the settings, w0 of variance 1, the
+    logarithm of a precision of deviation 3. The cost is linear in the number of evaluations: one pass of the network
+    and one `D x D` factor a task.
 
     Raises:
         ValueError: If there is no task or one of them is empty.
@@ -162,9 +200,7 @@ def fit_ablr(tasks: Sequence[TaskData], *, seed: int, settings: ABLRSettings | N
 
     minimise(loss, parameters, settings.max_iterations)
     with torch.no_grad():
-        features = network(rows) * mask
-        moments = (features.mT @ scores.unsqueeze(-1)).squeeze(-1)
-        evidence = TaskEvidence(features.mT @ features, moments, _bounded(log_precisions))
+        evidence = TaskEvidence.of(network(rows) * mask, scores, _bounded(log_precisions))
         return ABLR(network, mean_weights.detach(), evidence)
 
 

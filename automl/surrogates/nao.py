@@ -261,12 +261,21 @@ class NAOSurrogate:
         return pretrain(self.space, self.settings).refine(observations.candidates, observations.values[:, 0])
 
 
-@lru_cache(maxsize=8)
 def pretrain(space: Space, settings: NAOSettings) -> NAOModel:
     """A model whose autoencoder knows the space, and whose predictor knows nothing yet.
 
-    A function of its arguments alone, so that all proposers of a process can share what it returned.
+    A function of its arguments alone, so that all proposers of a process share what it returned; it is made anew at
+    every call for a space that has no hash.
     """
+    try:
+        hash(space)
+    except TypeError:
+        return _pretrained.__wrapped__(space, settings)
+    return _pretrained(space, settings)
+
+
+@lru_cache(maxsize=8)
+def _pretrained(space: Space, settings: NAOSettings) -> NAOModel:
     vocabulary = Vocabulary(space)
     generator = np.random.default_rng(settings.seed)
     with _deterministic():
@@ -290,9 +299,10 @@ def _pretrain(
     batch = _tensors(sorted(sequences, key=len))
     lengths = batch.mask.sum(dim=1).double()
     descend = _Descent([(network.autoencoder_parameters(), 1.0)], settings, settings.pretraining_steps)
+    half = settings.batch_size // 2
     for _ in range(settings.pretraining_steps):
         # Neighbours in the order of length make batches with little padding; long ones count as their tokens do.
-        start = int(generator.integers(-settings.batch_size // 2, len(batch) - settings.batch_size // 2))
+        start = int(generator.integers(-half, len(batch) - half))
         rows = torch.arange(max(start, 0), min(start + settings.batch_size, len(batch)))
         part = batch[rows]
         weight = float(lengths[rows].mean() / lengths.mean())

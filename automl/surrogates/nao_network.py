@@ -112,9 +112,7 @@ class EncoderPredictorDecoder(nn.Module):
         prior_scale: See `Heads`.
     """
 
-    def __init__(
-        self, vocabulary: Vocabulary, width: int, n_heads: int = 8, head_width: int = 32, prior_scale: float = 0.3
-    ) -> None:
+    def __init__(self, vocabulary: Vocabulary, width: int, n_heads: int, head_width: int, prior_scale: float) -> None:
         super().__init__()
         self.token = nn.Embedding(vocabulary.size + 1, width)  # the last one starts a sequence
         slots = list(vocabulary.slots.values())

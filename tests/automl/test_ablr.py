@@ -54,22 +54,17 @@ def test_no_tasks_are_refused() -> None:
         fit_ablr([], seed=0)
 
 
-def evidence(features: torch.Tensor, targets: torch.Tensor, log_precisions: torch.Tensor) -> TaskEvidence:
-    moments = (features.mT @ targets.unsqueeze(-1)).squeeze(-1)
-    return TaskEvidence(features.mT @ features, moments, log_precisions)
-
-
-def three_tasks() -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+def three_tasks(n: int = 12) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """Features, targets and logarithmic precisions."""
     generator = torch.Generator().manual_seed(0)
-    features = torch.randn(3, 12, 5, dtype=torch.float64, generator=generator)
-    targets = torch.randn(3, 12, dtype=torch.float64, generator=generator)
+    features = torch.randn(3, n, 5, dtype=torch.float64, generator=generator)
+    targets = torch.randn(3, n, dtype=torch.float64, generator=generator)
     return features, targets, torch.randn(3, 2, dtype=torch.float64, generator=generator)
 
 
 def test_regression_finds_the_prior_mean_of_largest_posterior_density() -> None:
     features, targets, log_precisions = three_tasks()
-    known = evidence(features, targets, log_precisions)
+    known = TaskEvidence.of(features, targets, log_precisions)
     mean_weights = known.mean_weights().requires_grad_()
     alpha, beta = log_precisions.exp().unbind(-1)
     n_rows = torch.full((3,), 12.0, dtype=torch.float64)
@@ -78,16 +73,68 @@ def test_regression_finds_the_prior_mean_of_largest_posterior_density() -> None:
     torch.testing.assert_close(slope, torch.zeros(5, dtype=torch.float64), atol=1e-9, rtol=0.0)
 
 
-def test_each_head_s_posterior_is_that_of_the_exact_gaussian_process() -> None:
-    features, targets, log_precisions = three_tasks()
+def exact_posterior(
+    phi: torch.Tensor,
+    y: torch.Tensor,
+    new: torch.Tensor,
+    mean_weights: torch.Tensor,
+    alpha: torch.Tensor,
+    beta: torch.Tensor,
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Mean and variance by the `n x n` covariance (Rasmussen and Williams 2006, equations 2.25 and 2.26)."""
+    covariance = phi @ phi.mT / alpha + torch.eye(len(phi), dtype=torch.float64) / beta
+    cross = new @ phi.mT / alpha
+    gain = torch.linalg.solve(covariance, cross.mT).mT
+    return (
+        new @ mean_weights + gain @ (y - phi @ mean_weights),
+        new.square().sum(-1) / alpha - (gain * cross).sum(-1),
+    )
+
+
+@pytest.mark.parametrize("n", [3, 12], ids=["fewer rows than features", "more rows than features"])
+def test_each_head_s_posterior_is_that_of_the_exact_gaussian_process(n: int) -> None:
+    features, targets, log_precisions = three_tasks(n)
     generator = torch.Generator().manual_seed(1)
     new = torch.randn(7, 5, dtype=torch.float64, generator=generator)
     mean_weights = torch.randn(5, dtype=torch.float64, generator=generator)
-    heads = evidence(features, targets, log_precisions).heads(mean_weights)
-    for head, phi, y, (alpha, beta) in zip(heads, features, targets, log_precisions.exp(), strict=True):
-        covariance = phi @ phi.mT / alpha + torch.eye(12, dtype=torch.float64) / beta
-        gain = torch.linalg.solve(covariance, phi @ new.mT / alpha).mT
-        torch.testing.assert_close(new @ head, new @ mean_weights + gain @ (y - phi @ mean_weights))
+    known = TaskEvidence.of(features, targets, log_precisions)
+    tasks = zip(known.heads(mean_weights), known.variances(new), features, targets, log_precisions.exp(), strict=True)
+    for head, variance, phi, y, (alpha, beta) in tasks:
+        expected_mean, expected_variance = exact_posterior(phi, y, new, mean_weights, alpha, beta)
+        torch.testing.assert_close(new @ head, expected_mean)
+        torch.testing.assert_close(variance, expected_variance)
+
+
+@pytest.mark.parametrize("n", [1, 6, 50, 90])  # of 50 features
+def test_a_new_task_s_posterior_is_that_of_the_exact_gaussian_process(model: ABLR, n: int) -> None:
+    inputs = np.random.default_rng(6).random((n, 2))
+    known = TaskData(inputs, normal_scores(loss(inputs, 0.03)) + 0.5)
+    phi, new = model.features(inputs), model.features(grid())
+    prior = torch.from_numpy(model.posterior(grid())[1])
+    noisy = torch.from_numpy(model.posterior(grid(), with_noise=True)[1])
+    alpha, beta = (new.square().sum(-1) / prior).mean(), 1.0 / (noisy - prior).mean()
+    mean_weights = torch.linalg.lstsq(new, torch.from_numpy(model.foreseen(grid())[0])).solution
+    expected = exact_posterior(phi, torch.from_numpy(known.scores), new, mean_weights, alpha, beta)
+    mean, variance = model.posterior(grid(), known)
+    torch.testing.assert_close(torch.from_numpy(mean), expected[0], rtol=1e-6, atol=1e-6)
+    torch.testing.assert_close(torch.from_numpy(variance), expected[1], rtol=1e-6, atol=1e-9)
+    np.testing.assert_allclose(model.posterior(grid(), known, with_noise=True)[1], variance + 1.0 / float(beta))
+
+
+def test_of_a_task_without_values_the_shared_mean_is_expected_and_what_tasks_typically_vary(model: ABLR) -> None:
+    mean, variance = model.posterior(grid())
+    np.testing.assert_allclose(mean, model.foreseen(grid())[0], rtol=1e-9)
+    empty = TaskData(np.empty((0, 2)), np.empty(0))
+    np.testing.assert_array_equal(model.posterior(grid(), empty), (mean, variance))
+    assert (model.posterior(grid(), with_noise=True)[1] > variance).all()
+
+
+def test_values_of_a_new_task_make_its_neighbourhood_surer(model: ABLR) -> None:
+    inputs = np.array([[0.2, 0.8], [0.7, 0.3]])
+    mean, variance = model.posterior(inputs, TaskData(inputs[:1], np.array([3.0])))
+    assert (variance < model.posterior(inputs)[1]).all()
+    assert variance[0] < variance[1]
+    assert mean[0] > model.posterior(inputs)[0][0]
 
 
 def test_a_task_that_is_left_out_no_longer_counts() -> None:

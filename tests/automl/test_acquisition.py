@@ -46,6 +46,7 @@ def test_ucb_adds_deviations_to_what_is_expected() -> None:
     pool, _ = make_pool()
     expected = -pool.mean + math.sqrt(ucb_beta(20)) * pool.variance.sqrt()
     np.testing.assert_allclose(values("ucb", pool), expected)
+    assert ucb_beta(20) == pytest.approx(0.5 * 3 * math.log(2 * 3 * 20 + 1))  # NASBOT's code, the dimension taken as 3
 
 
 def test_thompson_sampling_draws_from_the_joint_posterior() -> None:

@@ -66,3 +66,14 @@ def test_one_task_or_holes_are_refused() -> None:
 def test_places_without_values_are_refused() -> None:
     with pytest.raises(ValueError, match="got 1 values for 2 places"):
         fit_empirical_prior(scores(4, 5)).posterior([0, 1], np.zeros(1))
+
+
+@pytest.mark.parametrize("n_tasks", [2, 3, 4])  # the paper's posterior of three values needs five
+def test_of_too_few_tasks_the_covariance_is_drawn_towards_its_diagonal(n_tasks: int) -> None:
+    y, places, values = scores(n_tasks, 8), [1, 4, 6], np.array([0.3, -0.5, 1.2])
+    mean, variance = fit_empirical_prior(y).posterior(places, values)
+    mu, shrinkage = y.mean(axis=0), (3 + 1) / (3 + n_tasks)
+    covariance = (1 - shrinkage) * np.cov(y.T) + shrinkage * np.diag(y.var(axis=0, ddof=1))
+    gain = covariance[:, places] @ np.linalg.inv(covariance[np.ix_(places, places)])
+    np.testing.assert_allclose(mean, mu + gain @ (values - mu[places]), rtol=1e-5)
+    np.testing.assert_allclose(variance, (covariance - gain @ covariance[places]).diagonal(), atol=1e-6)

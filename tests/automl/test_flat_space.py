@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from automl.observations import Candidate
-from automl.parameters import Categorical, Float, Int
+from automl.parameters import Categorical, Float, Int, Parameter
 from automl.spaces.flat import FlatSpace
 from automl.spaces.registry import space_from_dict
 
@@ -43,3 +43,12 @@ def test_other_hyperparameters_are_refused() -> None:
 def test_no_hyperparameters_are_refused() -> None:
     with pytest.raises(ValueError, match="got no hyperparameters"):
         FlatSpace({})
+
+
+def test_spaces_that_differ_in_the_order_of_their_ranges_are_different_values() -> None:
+    ranges: dict[str, Parameter] = {"x": Float(0.0, 1.0), "k": Int(0, 9)}
+    space, other = FlatSpace(ranges), FlatSpace({name: ranges[name] for name in reversed(ranges)})
+    # As their draws are: what is remembered of one must not answer for the other.
+    assert space.sample(np.random.default_rng(0)) != other.sample(np.random.default_rng(0))
+    assert space != other
+    assert len({space, other, FlatSpace(ranges)}) == 2

@@ -157,6 +157,10 @@ def test_a_wedge_takes_the_place_of_one_edge_with_the_mean_units_of_its_ends() -
         assert edited.labels[after] != "op"
 
 
+def test_no_wedge_fits_between_input_and_output_alone() -> None:
+    assert mutations.wedge_layer(Architecture(("ip", "op"), (None, None), ((0, 1),)), np.random.default_rng(0)) is None
+
+
 def test_a_wedge_behind_a_fully_connected_layer_copies_it_and_none_behind_the_input_is_a_pool() -> None:
     for edited in several("wedge_layer", VGG, 600):
         new = len(VGG)

@@ -1,14 +1,18 @@
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
+from typing import cast
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
-from automl.observations import Observations
+from automl.observations import Candidate, Observations
 from automl.proposers.nao import Found, LatentSearch, NAOProposer, NewCandidates
 from automl.spaces.base import Space
-from automl.surrogates.nao import NAOSettings
+from automl.surrogates.base import Prediction
+from automl.surrogates.nao import NAOModel, NAOSettings
 from tests.contracts.proposer import SingleObjectiveContract, observe, width
 from tests.contracts.small_spaces import ChainSpace, ListedSpace
 
@@ -135,3 +139,39 @@ def test_step_sizes_that_do_not_grow_are_refused(sizes: tuple[float, ...]) -> No
 def test_a_search_for_nothing_is_refused() -> None:
     with pytest.raises(ValueError, match="got n_seeds = 0"):
         LatentSearch(n_seeds=0)
+
+
+def test_half_of_the_seeds_are_the_best_by_value_and_half_by_prediction() -> None:
+    observations = observe(ChainSpace(), 12)
+    order = observations.values[:, 0].argsort(kind="stable")
+
+    class Contrary:
+        def predict(self, candidates: Sequence[Candidate]) -> Prediction:
+            return Prediction(-observations.values[:, 0], np.ones(len(candidates)))
+
+    proposer = NAOProposer(ChainSpace(), search=LatentSearch(n_seeds=4))
+    seeds = proposer._seeds(cast(NAOModel, Contrary()), observations)
+    assert seeds == [observations.candidates[i] for i in (*order[:2], *order[:-3:-1])]
+
+
+def test_candidates_observed_since_the_fit_count_as_observed_at_their_means() -> None:
+    class Alike:
+        """Heads that differ about all candidates in the same way."""
+
+        residual = 0.1
+
+        def head_predictions(self, candidates: Sequence[Candidate]) -> NDArray[np.float64]:
+            return np.tile([[-1.0], [1.0]], (1, len(candidates)))
+
+    observations = observe(ChainSpace(), 8)
+    (new,) = observe(ChainSpace(), 1, seed=9).candidates
+    proposer = NAOProposer(ChainSpace(), n_startup=5, refit_every=100)
+
+    def deviation(n: int) -> float:
+        seen = Observations(observations.candidates[:n], observations.values[:n])
+        pool, generator = [Found(new, "latent", new)], np.random.default_rng(0)
+        ((_, facts),) = proposer._chosen(cast(NAOModel, Alike()), pool, seen, 1, generator)
+        return float(facts["score_deviation"])
+
+    assert deviation(5) == pytest.approx(np.sqrt(2.0 + 0.1))
+    assert deviation(8) == pytest.approx(np.sqrt(2.0 * 0.1 / (3 * 2.0 + 0.1) + 0.1))  # after three values, all alike

@@ -13,6 +13,7 @@ from automl.spaces.base import Space
 from automl.spaces.cell import CellSpace
 from automl.spaces.cnn import CNNSpace
 from automl.spaces.mlp import MLPSpace
+from automl.surrogates import nao
 from automl.surrogates.nao import NAOModel, NAOSettings, NAOSurrogate, pretrain
 from automl.surrogates.nao_network import TokenTensors
 from tests.contracts.proposer import observe, width
@@ -155,7 +156,7 @@ def test_training_is_a_function_of_its_arguments_whatever_torch_s_random_state()
     for seed in (1, 2):
         torch.manual_seed(seed)
         state = torch.get_rng_state()
-        pretrain.cache_clear()
+        nao._pretrained.cache_clear()
         model = pretrain(ChainSpace(), settings).refine(observations.candidates, observations.values[:, 0])
         assert torch.equal(torch.get_rng_state(), state)
         predictions.append(model.head_predictions(observations.candidates))
@@ -218,3 +219,28 @@ def test_embeddings_tell_candidates_apart() -> None:
 def test_senseless_settings_are_refused(settings: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         NAOSettings(**settings)
+
+
+def test_pretraining_works_with_one_sequence_a_step() -> None:
+    # Some of so many steps begin before the first of the sequences.
+    settings = NAOSettings(width=4, n_heads=1, head_width=4, n_unlabelled=2, pretraining_steps=20, batch_size=1)
+    model = pretrain(ChainSpace(), settings)
+    assert all(bool(parameter.isfinite().all()) for parameter in model.network.parameters())
+
+
+def test_a_space_without_a_hash_gets_the_model_that_an_equal_one_gets() -> None:
+    class Mutable(ChainSpace):
+        __hash__ = None  # type: ignore[assignment]  # as in a dataclass that is not frozen
+
+    settings = NAOSettings(width=4, n_heads=1, head_width=4, n_unlabelled=20, pretraining_steps=2)
+    candidates = [ChainSpace().sample(np.random.default_rng(seed)) for seed in range(3)]
+    mutable, frozen = pretrain(Mutable(), settings), pretrain(ChainSpace(), settings)
+    np.testing.assert_array_equal(mutable.embed(candidates), frozen.embed(candidates))
+
+
+def test_the_residual_is_the_error_of_heads_that_did_not_see_a_value_beyond_their_own_differences() -> None:
+    scores, targets = np.array([[1.0, 0.4, 9.0], [0.6, 0.0, -9.0]]), np.zeros(3)
+    unseen_but_the_last = np.array([[0, 0, 1], [0, 0, 0]], dtype=np.float32)
+    # Means .8 and .2, so errors .64 and .04; variances .08 both. One head alone has no variance: the last is left out.
+    assert nao._residual(scores, targets, unseen_but_the_last) == pytest.approx(0.34 - 0.08)
+    assert nao._residual(scores, targets, np.ones((2, 3), dtype=np.float32)) == 1.0

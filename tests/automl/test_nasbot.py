@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
+from torch import Tensor
 
-from automl.acquisition import ACQUISITIONS, Acquisition
+from automl.acquisition import ACQUISITIONS, Acquisition, acquisition_values
 from automl.observations import Candidate, Observations
+from automl.proposers import nasbot
 from automl.proposers.base import Proposer
 from automl.proposers.nasbot import NASBOTProposer, PoolSettings
 from automl.proposers.uniform import UniformProposer
 from automl.spaces.base import Space
 from automl.spaces.cell import CellSpace
 from automl.surrogates.architecture_gp import ArchitectureGP, ArchitectureGPSettings
+from automl.surrogates.gaussian_pool import GaussianPool
 from automl.surrogates.structure import graph_of
 from kernels.layer_costs import LabelCosts, mlp_label_costs
 from tests.contracts.proposer import SingleObjectiveContract, observe, width
@@ -156,3 +161,40 @@ def test_candidates_without_architecture_are_searched() -> None:
 def test_settings_that_make_no_sense_are_refused(arguments: dict[str, object], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         NASBOTProposer(ChainSpace(), **arguments)  # type: ignore[arg-type]  # wrong on purpose
+
+
+@pytest.mark.parametrize("kind", ["thompson", "ttei"])
+def test_a_pool_evolves_by_log_ei_where_the_function_differs_from_call_to_call(
+    kind: Acquisition, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[tuple[str, int]] = []
+
+    def recorded(kind: Acquisition, pool: GaussianPool, *rest: Any) -> Tensor:
+        asked.append((kind, len(pool)))
+        return acquisition_values(kind, pool, *rest)
+
+    monkeypatch.setattr(nasbot, "acquisition_values", recorded)
+    proposer = NASBOTProposer(ChainSpace(), n_startup=3, acquisition=kind, gp=QUICK, pool=SMALL)
+    proposer.propose(observe(ChainSpace(), 5), 1, np.random.default_rng(0))
+    *evolution, (last, size) = asked
+    assert {name for name, _ in evolution} == {"log-ei"}
+    assert (last, size) == (kind, sum(n for _, n in evolution))
+
+
+def test_the_pool_begins_at_the_least_posterior_mean_and_not_at_the_luckiest_value() -> None:
+    bad, good = (
+        [Candidate(chain(["relu"], [units]), {"learning_rate": 0.01 + 1e-5 * i, "optimiser": "sgd"}) for i in range(8)]
+        for units in (8, 64)
+    )
+    values = np.array([[-1.0], *[[4.0 + i] for i in range(7)], *[[0.1 * i] for i in range(8)]])
+    observations = Observations((*bad, *good), values)
+    proposer = NASBOTProposer(
+        ChainSpace(),
+        n_startup=3,
+        gp=ArchitectureGPSettings(smallest_noise=0.3),
+        pool=PoolSettings(n_evaluations=20, n_incumbents=1),
+    )
+    search = proposer._search(observations, np.random.default_rng(0))
+    assert isinstance(search, nasbot._EvolvingSearch)
+    assert search._incumbents == [proposer.incumbent(observations)]
+    assert search._incumbents[0] in good

@@ -61,3 +61,9 @@ def test_a_matrix_without_holes_stays_as_it_is() -> None:
 def test_a_task_that_knows_nothing_is_refused() -> None:
     with pytest.raises(ValueError, match="some task knows no candidate"):
         fit_pmf(np.array([[1.0, 2.0], [np.nan, np.nan]]))
+
+
+def test_a_candidate_s_mean_is_drawn_towards_zero_by_the_weight_of_one_task() -> None:
+    known_of_three_two_and_one = np.array([[1.0, 2.0, np.nan], [2.0, 4.0, np.nan], [3.0, np.nan, 5.0]])
+    model = fit_pmf(known_of_three_two_and_one, settings=PMFSettings(max_iterations=1))
+    assert model.mean == pytest.approx([6.0 / 4.0, 6.0 / 3.0, 5.0 / 2.0])

@@ -121,3 +121,13 @@ def test_the_best_come_first() -> None:
 def test_losses_that_are_not_finite_or_too_few_are_refused(losses: list[float]) -> None:
     with pytest.raises(ValueError, match="expected one finite loss each"):
         SourceTask("past", (WHOLE, WHOLE), np.array(losses))
+
+
+def test_a_pattern_that_a_stack_repeats_counts_no_more_than_eight_times() -> None:
+    deep, deeper, shallow = (Candidate(chain(["relu"] * n, [8] * n)) for n in (14, 40, 3))
+    features = feature_map({}, [deep, deeper, shallow])
+    counted = features([deep, deeper, shallow])[:, 6:]
+    # The repeated layer among layers of its own kind is a pattern of all three, and as frequent in both deep ones.
+    columns = (counted > 0).all(axis=0) & (counted[0] != counted[2])
+    assert columns.any()
+    np.testing.assert_array_equal(counted[0, columns], counted[1, columns])

@@ -67,6 +67,22 @@ def test_the_marginal_likelihood_is_that_of_all_contrasts() -> None:
     assert model.log_marginal_likelihood + constant == pytest.approx(log_density, abs=1e-5)
 
 
+def test_the_posterior_is_that_of_universal_kriging() -> None:
+    """A flat mu is a constant of boundless prior variance: Rasmussen and Williams 2006, section 2.7."""
+    model, at = fitted(6)
+    known, boundless, new = model._known, 1e6, type(model._rows).of(at)
+    covariance = known.covariance(model._rows, model._rows).numpy()
+    covariance += (float(known.noise) + 1e-7 * covariance.diagonal().mean()) * np.eye(6) + boundless
+    cross = known.covariance(new, model._rows).numpy() + boundless
+    slope, scale = float(known.slope), model._scale
+    gain = np.linalg.solve(covariance, cross.T).T
+    mean = slope * at.mean + gain @ (model._targets.numpy() - slope * model._rows.mean.numpy())
+    variance = known.variance(new).numpy() + boundless - (gain * cross).sum(axis=1)
+    got = model.predict(at)
+    np.testing.assert_allclose(got[0], model._offset + scale * mean, atol=1e-5)
+    np.testing.assert_allclose(got[1], scale**2 * variance, rtol=1e-3, atol=1e-7)
+
+
 def test_other_units_give_the_same_posterior_in_those_units() -> None:
     model, at = fitted(8)
     scaled, _ = fitted(8, unit=1e-7)

@@ -256,3 +256,14 @@ def test_arguments_that_disagree_with_the_table_are_refused(arguments: dict[str,
 def test_a_table_that_is_not_square_is_refused() -> None:
     with pytest.raises(ValueError, match=r"got distances of shape \(5, 4, 3\), expected N x N x 3"):
         DistanceTableKernel(torch.rand(5, 4, 3))
+
+
+def test_a_row_that_the_anchors_explain_more_than_fully_has_what_they_explain_as_its_variance() -> None:
+    distances = torch.full((3, 3, 1), 50.0, dtype=torch.float64)  # the two anchors have nothing in common ...
+    distances[range(3), range(3)] = 0.0
+    distances[2, :2] = distances[:2, 2] = 0.0  # ... and yet the third row equals both
+    kernel = DistanceTableKernel(distances, anchors=torch.arange(2))
+    kernel.beta = 50.0
+    row = torch.tensor([[2.0]], dtype=torch.float64)
+    assert kernel.forward(row, row).item() == pytest.approx(2.0)
+    assert kernel.forward(row, row, diag=True).item() == pytest.approx(2.0)

@@ -164,6 +164,20 @@ def test_weights_that_are_no_weights_are_refused(nu_str: tuple[float, ...]) -> N
         otmann_distances([], nu_str=nu_str)
 
 
+@pytest.mark.parametrize("number", [0, -1])
+def test_numbers_below_one_are_refused(number: int) -> None:
+    with pytest.raises(ValueError, match=f"got n_threads = {number}, expected at least 1; raise it"):
+        otmann_distances([], n_threads=number)
+    with pytest.raises(ValueError, match=f"got max_networks = {number}, expected at least 1; raise it"):
+        DistanceTable(max_networks=number)
+
+
+def test_asking_about_no_network_leaves_the_distances_of_the_next_ones_alone() -> None:
+    networks, table = reference_networks("mlp-reg")[:4], DistanceTable()
+    assert all(distances.shape == (0, 0, len(NU_STR)) for distances in table.distances([]))
+    np.testing.assert_array_equal(table.distances(networks)[0], otmann_distances(networks)[0])
+
+
 @pytest.mark.slow
 def test_pot_steps_in_where_the_simplex_runs_into_its_limit(monkeypatch: pytest.MonkeyPatch) -> None:
     networks = reference_networks("cnn")[:6]

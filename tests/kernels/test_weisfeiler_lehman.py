@@ -14,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kernels.architecture import Architecture
+from kernels.count_kernel import CountVectors
 from kernels.weisfeiler_lehman import (
     Counts,
     count_matrix,
@@ -136,6 +137,16 @@ def test_label_paths_of_a_graph_with_very_many_are_cut_and_still_invariant() -> 
     counts = label_path_counts(network)
     assert 0 < len(counts) < 2**14
     assert label_path_counts(network.permuted(list(reversed(range(n + 1))))) == counts
+
+
+def test_paths_beyond_counting_are_not_counted_one_by_one() -> None:
+    n = 80  # each layer reads the two before it: some 10 ** 16 paths, of few lengths
+    edges = [(i, i + 1) for i in range(n + 1)] + [(i, i + 2) for i in range(n)]
+    network = Architecture(("ip", *["relu"] * n, "op"), (None, *[8] * n, None), tuple(edges))
+    for counts in (label_path_counts(network), label_prefix_counts(network)):
+        assert sum(counts.values()) < 255 * len(network) ** 2
+        # A column for each unit of a count: this would not fit into memory.
+        assert CountVectors([counts]).distances([counts, {}]).tolist() == [[0], [sum(counts.values())]]
 
 
 def test_depths_are_counted_along_the_longest_path() -> None:

@@ -117,6 +117,14 @@ def test_without_a_usable_source_it_is_bit_identical_to_its_base(
     assert [trial.system_attrs for trial in study.trials] == [trial.system_attrs for trial in plain.trials]
 
 
+def test_what_past_studies_asked_for_is_in_the_order_in_which_a_study_s_own_search_space_is_inferred() -> None:
+    study = optuna.create_study(study_name="past", sampler=optuna.samplers.RandomSampler(seed=0))
+    study.optimize(lambda trial: trial.suggest_float("y", 0, 1) + trial.suggest_float("x", 0, 1), n_trials=3)
+    target = optuna.create_study(storage=study._storage, study_name="target")
+    inferred = optuna.search_space.intersection_search_space(study.trials)
+    assert list(PastStudies(["past"]).distributions(target).items()) == list(inferred.items())
+
+
 def test_names_globs_and_all_find_studies_but_never_the_target() -> None:
     storage = InMemoryStorage()
     for name in ("mnist-1", "mnist-2", "digits"):
