@@ -83,6 +83,17 @@ def test_a_best_model_whose_weights_are_gone_is_trained_again_to_the_same_value(
     assert study.best_model().evaluation.value == study.best_value
 
 
+def test_the_model_of_a_study_of_the_same_name_in_another_storage_is_not_taken_for_its_own(
+    url: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    study, other = make(url), make(url + "3", task=load_task("wine"))  # files whose models lie in one folder
+    study.optimize(n_trials=1)
+    other.optimize(n_trials=1)
+    model = study.best_model()
+    assert (model.task_digest, model.evaluation.value) == (IRIS.digest, study.best_value)
+    assert "the weights of trial 0 were not kept" in caplog.text
+
+
 def test_an_interrupted_trial_is_run_again_with_the_same_parameters(url: str) -> None:
     study = make(url, pruner=InterruptAt(1))
     with pytest.raises(KeyboardInterrupt):
@@ -373,7 +384,16 @@ def shared_url(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 @pytest.mark.parametrize(
     ("argument", "value"),
-    [("task", "iris"), ("space", "mlp"), ("sampler", None), ("pruner", None), ("settings", {"max_epochs": 3})],
+    [
+        ("task", "iris"),
+        ("space", "mlp"),
+        ("sampler", None),
+        ("pruner", None),
+        ("settings", {"max_epochs": 3}),
+        ("seed", None),
+        ("seed", 1.5),
+        ("transfer_from", (optuna.create_study,)),
+    ],
 )
 def test_arguments_of_another_type_are_refused_before_a_study_is_written(
     url: str, argument: str, value: object
@@ -382,6 +402,11 @@ def test_arguments_of_another_type_are_refused_before_a_study_is_written(
     with pytest.raises(InputError, match=f"got {argument} = .*, expected "):
         create_study("new", **given)
     assert not optuna.get_all_study_names(url)
+
+
+def test_a_seed_may_be_one_of_numpys_integers(url: str) -> None:
+    make(url, seed=np.int64(3))
+    assert load_study("iris", url).definition.seed == 3
 
 
 def test_one_past_study_may_be_named_by_itself() -> None:
