@@ -2,7 +2,8 @@
 
 It is fitted on the training part alone and a plain value that goes through JSON, so that a saved model applies the
 very same arithmetic with neither scikit-learn nor pandas. Numbers are imputed by the median and standardised,
-with an indicator where the training part had gaps; texts are one-hot, "missing" and pooled rare levels included.
+with an indicator where the training part had gaps (but not in images, which have an input a pixel); texts are one-hot,
+"missing" and pooled rare levels included.
 """
 
 from __future__ import annotations
@@ -218,7 +219,7 @@ def _fit_numbers(columns: Mapping[str, Column], shared_scale: bool) -> Numbers:
         median.append(float(np.median(present)) if len(present) else 0.0)
         mean.append(float(np.mean(present)) if len(present) else 0.0)
         scale.append(standard_deviation(present))
-        if 0 < len(present) < len(values):
+        if 0 < len(present) < len(values) and not shared_scale:
             indicated.append(name)
     if shared_scale and columns:
         pixels = np.concatenate([column.astype(np.float64) for column in columns.values()])

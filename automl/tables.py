@@ -12,6 +12,7 @@ import gzip
 import hashlib
 import math
 import re
+import zlib
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -231,6 +232,8 @@ def _check_names(names: Sequence[str]) -> None:
 def as_column(values: object) -> Column:
     """A column of any sequence: numbers as float64; truth values and all else as texts; None and NaN as missing."""
     array = np.asarray(values)
+    if array.dtype.kind in "US" and not isinstance(values, np.ndarray):
+        array = np.asarray(values, dtype=np.object_)  # NumPy would make the text "nan" of a gap among texts
     if array.ndim != 1:
         raise InputError(f"got a column of the shape {array.shape}, expected one dimension; flatten it.")
     if array.dtype.kind in "iuf":
@@ -279,7 +282,12 @@ def _read_csv(path: Path, text_columns: Sequence[str]) -> Table:
             f"{str(path)!r} cannot be read as CSV, since it is no UTF-8 text (byte {error.object[error.start]:#x} is "
             "none of it); save it as UTF-8, which spreadsheets call 'CSV UTF-8'."
         ) from error
-    except (pd.errors.ParserError, OSError, csv.Error) as error:
+    except (OSError, EOFError, zlib.error) as error:
+        raise InputError(
+            f"{str(path)!r} cannot be read ({error}), expected a whole file, gzipped where its name ends in .gz; check "
+            "its rights, or copy it again."
+        ) from error
+    except (pd.errors.ParserError, csv.Error) as error:
         reason = " ".join(str(error).split())
         raise InputError(
             f"{str(path)!r} cannot be read as CSV ({reason}), expected as many cells in every line; mend it."

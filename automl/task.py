@@ -25,7 +25,7 @@ from automl.folders import file_digest, read_described, write_json, written_whol
 from automl.metrics import Direction, Metric, find_metric, metrics_for
 from automl.preprocessing import MAX_LEVELS, Preprocessor, fit_preprocessor
 from automl.splits import split, strata_of
-from automl.tables import Table, as_column, as_table, read_table, table_from_frame
+from automl.tables import Table, as_column, as_table, is_numeric, read_table, table_from_frame
 from automl.targets import Kind, Label, TargetCoding, fit_target
 
 ImageShape = tuple[int, int, int]
@@ -78,6 +78,7 @@ class Recipe:
         object.__setattr__(self, "ignore", (self.ignore,) if isinstance(self.ignore, str) else tuple(self.ignore))
         if self.image_shape is not None:
             object.__setattr__(self, "image_shape", tuple(int(size) for size in self.image_shape))
+            _check_image_shape(self.image_shape)
         if self.kind not in (None, "classification", "regression"):
             raise InputError(
                 f"got the kind {self.kind!r}, expected 'classification' or 'regression'; choose one of these."
@@ -478,6 +479,20 @@ def _check_size(n_rows: int, name: str, recipe: Recipe, features: Table) -> None
             f"got images of the shape {recipe.image_shape}, which have {np.prod(recipe.image_shape)} pixels, and "
             f"{len(features.columns)} columns; expected a column a pixel: mend the shape (--image-shape, or "
             "image_shape= in Python)."
+        )
+    texts = [column for column, values in features.columns.items() if not is_numeric(values)]
+    if recipe.image_shape is not None and texts:
+        raise InputError(
+            f"column {texts[0]!r} holds texts, expected the numbers of pixels, since the rows are images of the shape "
+            f"{recipe.image_shape}; mend or remove it."
+        )
+
+
+def _check_image_shape(shape: Sequence[int]) -> None:
+    if len(shape) != 3 or min(shape) < 1:
+        raise InputError(
+            f"got image_shape={tuple(shape)}, expected channels, height and width, each 1 or more, such as "
+            "(1, 28, 28); write three numbers."
         )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -222,6 +223,13 @@ def test_images_keep_their_shape_and_share_one_scale() -> None:
     assert len(set(task.preprocessor.numbers.scale)) == 1
 
 
+def test_pixels_that_are_missing_are_imputed_and_add_no_input() -> None:
+    images = np.random.default_rng(0).normal(size=(40, 2, 3))
+    images[::2, 1, 2] = np.nan
+    task = Task.from_arrays(images, np.arange(40) // 4 % 2)
+    assert task.n_features == 6 and np.isfinite(task.train.inputs).all()
+
+
 def test_references_make_the_same_task_again(tmp_path: Path) -> None:
     arrays = Task.from_arrays(np.random.default_rng(0).normal(size=(50, 3)), np.arange(50) % 2, test_fraction=0.2)
     tasks = [
@@ -295,6 +303,16 @@ BAD_FILES: dict[str, tuple[Callable[[Path], Path], str | None, str]] = {
         "such as NA or None",
     ),
     "unknown ending": (lambda folder: _text(folder, "x", "data.xlsx"), "label", "file ending in"),
+    "a gzipped file cut short": (
+        lambda folder: _bytes(folder, gzip.compress(b"size,label\n" + b"1,a\n2,b\n" * 9)[:-12], "data.csv.gz"),
+        "label",
+        "cannot be read .*expected a whole file",
+    ),
+    "a gzipped file with wrong bytes": (
+        lambda folder: _bytes(folder, gzip.compress(b"size,label\n")[:10] + b"\xff" * 20, "data.csv.gz"),
+        "label",
+        "cannot be read .*expected a whole file",
+    ),
     "damaged Parquet": (lambda folder: _text(folder, "x", "data.parquet"), "label", "cannot be read as Parquet"),
     "two columns of one name": (
         lambda folder: _text(folder, "size;label; label\n" + "1;a;a\n2;b;b\n" * 9),
@@ -368,6 +386,11 @@ def test_unknown_names_options_and_metrics_are_refused() -> None:
         load_task("iris", kind="regression")
     with pytest.raises(InputError, match=r"\(12, 9, 3\), which seem to be height x width x channels"):
         Task.from_arrays(np.zeros((10, 12, 9, 3)), [0, 1] * 5)
+    for shape in ((6,), (1, -2, -3), (1, 1, 2, 3)):
+        with pytest.raises(InputError, match="expected channels, height and width"):
+            Task.from_arrays(np.zeros((10, 6)), [0, 1] * 5, image_shape=shape)  # type: ignore[arg-type]  # the mistake
+    with pytest.raises(InputError, match="column 'b' holds texts, expected the numbers of pixels"):
+        Task.from_arrays({"a": np.arange(10), "b": ["x", "y"] * 5}, [0, 1] * 5, image_shape=(1, 1, 2))
     with pytest.raises(InputError, match="10 rows of X and 9 targets"):
         Task.from_arrays(np.zeros((10, 2)), np.zeros(9))
     with pytest.raises(InputError, match=r"got the column 'x99' to ignore, which .* lacks"):
