@@ -13,7 +13,8 @@ import pandas as pd
 import pytest
 
 from automl.errors import InputError
-from automl.tables import as_column, as_table
+from automl.preprocessing import fit_preprocessor
+from automl.tables import Table, as_column, as_table
 from automl.task import BUILT_IN, Task, load_task, task_from_reference
 
 
@@ -143,13 +144,29 @@ def test_levels_seen_once_are_pooled_and_shared_by_unseen_ones(tmp_path: Path) -
     assert unseen == {"violet": 1}
 
 
+def test_a_level_seen_twice_has_an_input_of_its_own() -> None:
+    table = Table({"colour": as_column(["red", "green", "red", "green", "blue"])})
+    levels = fit_preprocessor(table, np.arange(5))[0].texts[0]
+    assert levels.levels == ("green", "red") and levels.rare == ("blue",)
+
+
+def test_outliers_are_held_at_ten_standard_deviations() -> None:
+    numbers = np.random.default_rng(0).normal(size=50)
+    preprocessor = fit_preprocessor(Table({"x": numbers}), np.arange(50))[0]
+    inputs, _ = preprocessor.transform(Table({"x": np.array([1e6, -1e6, numbers.mean() + 9 * numbers.std()])}))
+    np.testing.assert_allclose(inputs[:, 0], [10.0, -10.0, 9.0], rtol=1e-6)
+
+
 @pytest.mark.parametrize(
     ("values", "kind"),
     [
         (np.arange(200) % 5, "classification"),
         (np.arange(20) % 2, "classification"),
         (np.arange(200) % 25, "regression"),
-        (np.arange(30) % 7, "regression"),
+        (np.arange(69) % 7, "regression"),
+        (np.arange(70) % 7, "classification"),
+        (np.arange(300) % 20, "classification"),
+        (np.arange(300) % 21, "regression"),
         (np.arange(200) % 5 + 0.5, "regression"),
         (np.arange(200) % 2 == 0, "classification"),
         (np.array([f"group {i % 3}" for i in range(60)]), "classification"),

@@ -66,14 +66,16 @@ def test_a_name_and_a_url_are_enough_to_go_on_with_a_study(url: str) -> None:
     assert (again.task, again.settings, again.space) == (IRIS, SETTINGS, whole.space)
 
 
-def test_the_best_model_is_kept_and_scores_the_best_value(url: str, tmp_path: Path) -> None:
-    study = make(url)
+@pytest.mark.parametrize("metric", ["log_loss", "accuracy"])
+def test_the_best_model_is_kept_and_scores_the_best_value(url: str, tmp_path: Path, metric: str) -> None:
+    study = make(url, task=load_task("iris", metric=metric))
     study.optimize(n_trials=3)
+    assert len(set(values(study))) > 1
     kept = [path.name for path in (tmp_path / "studies.models" / "iris").iterdir()]
     assert kept == [f"trial-{study.best_trial.number}"]
     model = load_study("iris", url).best_model()
     outputs = model.module(torch.from_numpy(IRIS.validation.inputs)).detach().numpy()
-    assert IRIS.score(outputs, IRIS.validation) == pytest.approx(study.best_value, rel=1e-6)
+    assert study.task.score(outputs, study.task.validation) == pytest.approx(study.best_value, rel=1e-6)
     assert model.candidate == study.best_candidate
 
 
@@ -272,6 +274,18 @@ def test_abandoned_trials_are_queued_when_a_process_asks_for_it(url: str) -> Non
     study.requeue_abandoned()
     assert [trial.state for trial in study.trials] == [TrialState.FAIL, TrialState.WAITING]
     assert study.n_started() == 0
+
+
+def test_a_candidate_whose_processes_die_again_and_again_is_queued_twice_and_then_given_up(url: str) -> None:
+    study = make(url)
+    for _ in range(3):
+        with pytest.warns(UserWarning, match="Heartbeat of storage"):
+            trial = study.optuna.ask()
+        storage = study.optuna._storage
+        storage.record_heartbeat(trial._trial_id)  # type: ignore[attr-defined]  # the cached storage hands it on
+        _age_heartbeats(storage)
+        study.requeue_abandoned()
+    assert [trial.state for trial in study.trials] == [TrialState.FAIL] * 3
 
 
 def test_callbacks_hear_of_every_trial_and_may_stop_the_study() -> None:
