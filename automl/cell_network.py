@@ -17,7 +17,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from automl.dropout import dropped
 from automl.spaces.cell_graphs import REDUCTION, STEM, SUM
 from kernels.architecture import DECISIONS, OUTPUT
 
@@ -58,7 +57,7 @@ class Head(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """The features that the decision layer reads."""
         x = F.relu(self.norm(x)).mean(dim=(2, 3))
-        return dropped(x, self.dropout, self.training)
+        return F.dropout(x, self.dropout, self.training) if self.dropout else x
 
 
 class Reduction(nn.Module):

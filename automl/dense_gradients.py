@@ -14,7 +14,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from automl.dropout import dropout_mask
 from automl.network import ACTIVATIONS, Average, Decision, Dense, Join, LayerGraph
 
 LossName = Literal["cross_entropy", "mse", "l1"]
@@ -125,7 +124,7 @@ class DenseGradients:
             x = outputs[parents[0]] if len(parents) == 1 else torch.cat([outputs[i] for i in parents], dim=1)
             before = torch.addmm(bias, x, weight.t())
             after = before if activation is None else activation(before)
-            mask = dropout_mask(after, dropout) if dropout else None
+            mask = torch.empty_like(after).bernoulli_(1.0 - dropout).div_(1.0 - dropout) if dropout else None
             passes.append(_Pass(x, before, after, mask))
             outputs.append(after if mask is None else after * mask)
         return outputs, passes

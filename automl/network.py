@@ -20,7 +20,6 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from automl.cell_network import Shape, cell_join, cell_layer, is_cell_layer
-from automl.dropout import dropped
 from kernels.architecture import CONVOLUTIONS, DECISIONS, INPUT, OUTPUT, POOLS, RESIDUALS, Architecture
 
 _PROBE_ROWS = 256
@@ -58,7 +57,7 @@ class Dense(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """The layer's output."""
         x = self.activation(F.linear(x, self.linear.weight, self.linear.bias))
-        return dropped(x, self.dropout, self.training)
+        return F.dropout(x, self.dropout, self.training) if self.dropout else x
 
 
 class Decision(nn.Module):
