@@ -2,7 +2,8 @@
 
 It is fitted on the training part alone and a plain value that goes through JSON, so that a saved model applies the
 very same arithmetic with neither scikit-learn nor pandas. Numbers are imputed by the median and standardised,
-with an indicator where the training part had gaps; texts are one-hot, "missing" and pooled rare levels included.
+with an indicator where the training part had gaps (but not in images, which have an input a pixel); texts are one-hot,
+"missing" and pooled rare levels included.
 """
 
 from __future__ import annotations

@@ -287,6 +287,8 @@ def as_column(values: object) -> Column:
     None and NaN are missing; truth values are texts.
     """
     array = np.asarray(values)
+    if array.dtype.kind in "US" and not isinstance(values, np.ndarray):
+        array = np.asarray(values, dtype=np.object_)  # NumPy would make the text "nan" of a gap among texts
     if array.ndim != 1:
         raise InputError(f"got a column of the shape {array.shape}, expected one dimension; flatten it.")
     if array.dtype.kind in "iuf":

@@ -78,6 +78,7 @@ class Recipe:
         object.__setattr__(self, "ignore", (self.ignore,) if isinstance(self.ignore, str) else tuple(self.ignore))
         if self.image_shape is not None:
             object.__setattr__(self, "image_shape", tuple(int(size) for size in self.image_shape))
+            _check_image_shape(self.image_shape)
         if self.kind not in (None, "classification", "regression"):
             raise InputError(
                 f"got the kind {self.kind!r}, expected 'classification' or 'regression'; choose one of these."
@@ -485,6 +486,14 @@ def _check_size(n_rows: int, name: str, recipe: Recipe, features: Table) -> None
         raise InputError(
             f"got images whose pixels {listed(texts)} are texts or truth values, expected numbers; write them as "
             "numbers, or leave the shape out."
+        )
+
+
+def _check_image_shape(shape: Sequence[int]) -> None:
+    if len(shape) != 3 or min(shape) < 1:
+        raise InputError(
+            f"got image_shape={tuple(shape)}, expected channels, height and width, each 1 or more, such as "
+            "(1, 28, 28); write three numbers."
         )
 
 

@@ -73,7 +73,7 @@ class StudyDefinition:
         settings: The trainer's settings as fields.
         sampler: Name of the sampler; "custom" for a sampler object that the user passed.
         pruner: Name of the pruner; "custom" for an object that the user passed.
-        seed: Seed of the study: splits, proposals and initial weights follow from it and the trial's number.
+        seed: Seed of the study: proposals and initial weights follow from it and the trial's number.
         transfer_from: Names of the source studies.
         models_dir: Where the best trial's weights are kept; None for beside the storage.
     """

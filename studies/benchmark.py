@@ -337,7 +337,7 @@ def read_runs(file: Path) -> list[Run]:
         if not isinstance(entries, list):
             raise TypeError(f"its JSON is of type {type(entries).__name__}")
         return [_run_from(entry) for entry in entries]
-    except (ValueError, TypeError) as error:
+    except (OSError, ValueError, TypeError) as error:
         raise InputError(
             f"got {str(file)!r}, which holds no runs of a benchmark ({error}); expected a new file or one that "
             "'automl benchmark --json' wrote: choose another name."

@@ -32,7 +32,8 @@ from studies.notes import study_note, trial_note
 from studies.storage import check_exists, open_storage
 
 _STUDY_DETAIL = re.compile(r"/api/studies/(\d+)/?")
-_PICTURE = re.compile(r"/automl/studies/(\d+)/trials/(\d+)/(trial|architecture|curve)\.svg")
+# At most 18 digits: databases stumble over larger numbers, which are no keys of theirs.
+_PICTURE = re.compile(r"/automl/studies/(\d{1,18})/trials/(\d{1,18})/(trial|architecture|curve)\.svg")
 _SVG_POLICY = "default-src 'none'; style-src 'unsafe-inline'"
 
 Answer = tuple[str, list[tuple[str, str]], bytes]

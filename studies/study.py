@@ -114,7 +114,10 @@ def create_study(
         >>> study.n_finished, study.best_value == min(trial.value for trial in study.trials)
         (2, True)
     """
-    _check_types(name=name, task=task, space=space, sampler=sampler, settings=settings, pruner=pruner)
+    sources = (transfer_from,) if isinstance(transfer_from, str) else tuple(transfer_from)
+    _check_types(name=name, task=task, space=space, sampler=sampler, settings=settings, pruner=pruner, seed=seed)
+    for source in sources:
+        _check_types(transfer_from=source)
     if not name:
         raise InputError("got an empty name for the study, expected one that people will know it by; name it.")
     sampler_name = sampler if isinstance(sampler, str) else None
@@ -130,9 +133,9 @@ def create_study(
         space=space.to_dict(),
         settings=(settings or TrainerSettings()).to_dict(),
         sampler=sampler_name or CUSTOM,
-        seed=seed,
+        seed=int(seed),  # a NumPy integer is none that JSON could hold
         pruner=pruner_name or CUSTOM,
-        transfer_from=(transfer_from,) if isinstance(transfer_from, str) else tuple(transfer_from),
+        transfer_from=sources,
         models_dir=None if models_dir is None else str(Path(models_dir).absolute()),
     )
     opened = _opened(storage)
@@ -330,9 +333,21 @@ class Study:
             ValueError: If no trial is complete yet.
         """
         trial = self.best_trial
+        return self._kept_model(trial) or self._trained_again(trial)
+
+    def _kept_model(self, trial: FrozenTrial) -> Model | None:
+        """The model that was kept when the trial ended; None where it is gone, or that of another study lies there.
+
+        Studies of one name share a folder where their storages do: all servers', and files that differ in their ending.
+        """
         folder = None if self._models_dir is None else model_folder(self._models_dir, trial.number)
-        if folder is not None and folder.is_dir():
-            return Model.load(folder)
+        if folder is None or not folder.is_dir():
+            return None
+        model = Model.load(folder)
+        is_own = (model.task_digest, model.evaluation.value) == (self.definition.task_digest, trial.value)
+        return model if is_own else None
+
+    def _trained_again(self, trial: FrozenTrial) -> Model:
         _logger.warning("the weights of trial %d were not kept; it is trained again with the same seed", trial.number)
         candidate = self.space.decode(trial.params)
         result = self._objective().train(candidate, trial.number)
@@ -588,6 +603,8 @@ _TYPES: Mapping[str, tuple[tuple[type, ...], str]] = {
     "sampler": ((str, BaseSampler), "a name, such as 'nasbot', or an Optuna sampler"),
     "settings": ((TrainerSettings, NoneType), "TrainerSettings(...)"),
     "pruner": ((str, BasePruner), "a name, such as 'none', or an Optuna pruner"),
+    "seed": ((Integral,), "a whole number"),
+    "transfer_from": ((str,), "names of studies of the same storage, such as those that study.name tells"),
 }
 
 

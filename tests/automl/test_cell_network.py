@@ -76,6 +76,18 @@ def test_every_operation_keeps_the_shape_of_the_image(label: str) -> None:
     assert layer(torch.randn(2, 8, 5, 7)).shape == (2, 8, 5, 7)
 
 
+@pytest.mark.parametrize(
+    ("label", "rows"),
+    [("nor_conv_3x3", [3, 4, 5]), ("sep_conv_5x5", [2, 3, 4, 5, 6]), ("dil_conv_3x3", [2, 4, 6])],
+)
+def test_convolutions_see_the_pixels_that_their_names_say(label: str, rows: list[int]) -> None:
+    layer, _ = cell_layer(label, (2, 9, 9), 2)
+    images = torch.rand(1, 2, 9, 9, requires_grad=True)
+    layer.eval()(images)[0, :, 4, 4].square().sum().backward()
+    assert images.grad is not None
+    assert images.grad.abs().sum(dim=(0, 1, 3)).nonzero().flatten().tolist() == rows
+
+
 def test_every_cell_can_be_built_and_gives_an_output_for_each_class() -> None:
     generator = np.random.default_rng(0)
     for _ in range(10):

@@ -86,6 +86,20 @@ def test_dropout_keeps_the_expected_gradient() -> None:
         torch.testing.assert_close(one, other, rtol=0.1, atol=0.02)
 
 
+def test_dropout_has_autograds_gradients_of_the_same_units() -> None:
+    network = build_network(EVERYTHING, n_inputs=5, n_outputs=4, dropout=0.3, seed=2)
+    x, y = torch.randn(13, 5), targets_for("cross_entropy", 13, 4)
+    torch.manual_seed(6)
+    gradients = torch.autograd.grad(F.cross_entropy(network(x), y), list(network.parameters()))
+    for parameter in network.parameters():
+        parameter.grad = torch.full_like(parameter, torch.nan)
+    torch.manual_seed(6)
+    with torch.no_grad():
+        DenseGradients(network, "cross_entropy")(x, y)
+    for parameter, gradient in zip(network.parameters(), gradients, strict=True):
+        torch.testing.assert_close(parameter.grad, gradient)
+
+
 def test_networks_of_images_are_left_to_autograd() -> None:
     cnn = Architecture(("ip", "conv3", "softmax", "op"), (None, 4, None, None), ((0, 1), (1, 2), (2, 3)))
     network = build_network(cnn, n_inputs=16, n_outputs=2, image_shape=(1, 4, 4))

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 
 from automl.errors import InputError
 from automl.model import Model
@@ -45,6 +46,20 @@ def frame() -> pd.DataFrame:
 @pytest.fixture(scope="module")
 def model(frame: pd.DataFrame) -> Model:
     return trained(Task.from_frame(frame, target="label"))
+
+
+def test_predictions_are_made_on_one_thread_and_the_number_of_threads_is_put_back(
+    model: Model, frame: pd.DataFrame
+) -> None:
+    before, seen = torch.get_num_threads(), list[int]()
+    hook = model.module.register_forward_hook(lambda *_: seen.append(torch.get_num_threads()))
+    torch.set_num_threads(2)
+    try:
+        model.predict(frame)
+        assert seen == [1] and torch.get_num_threads() == 2
+    finally:
+        hook.remove()
+        torch.set_num_threads(before)
 
 
 @pytest.mark.parametrize("name", ["iris", "diabetes", "digits"])

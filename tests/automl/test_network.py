@@ -140,6 +140,20 @@ def test_parents_of_different_image_sizes_are_pooled_to_the_smallest() -> None:
     assert network(torch.randn(2, 64)).shape == (2, 3)
 
 
+@pytest.mark.parametrize("channels", [1, 3])
+def test_images_reach_the_layers_pixel_by_pixel_with_channels_last_in_memory(channels: int) -> None:
+    shape = (channels, 4, 5)
+    network = build_network(chain("conv3", "fc"), n_inputs=channels * 20, n_outputs=2, image_shape=shape).eval()
+    seen: list[Tensor] = []
+    network.layers[0].register_forward_pre_hook(lambda _, args: seen.append(args[0]))
+    rows = torch.randn(6, channels * 20)
+    outputs = network(rows)
+    assert torch.equal(seen[0], rows.view(6, *shape)) and seen[0].stride() == (20 * channels, 1, 5 * channels, channels)
+    convolution, dense, decision = network.layers[:3]
+    pooled = F.adaptive_avg_pool2d(convolution(rows.view(6, *shape)), 2)
+    torch.testing.assert_close(outputs, decision(dense(pooled.flatten(1))))
+
+
 def test_the_seed_fixes_the_weights_and_leaves_the_global_state_alone() -> None:
     state = torch.get_rng_state()
     one, two, other = (build_network(DIAMOND, n_inputs=5, n_outputs=3, seed=seed) for seed in (1, 1, 2))

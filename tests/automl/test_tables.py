@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 
 from automl.errors import InputError
-from automl.tables import Table, as_numbers, as_table, as_texts, is_numeric, missing, read_table
+from automl.tables import Table, as_column, as_numbers, as_table, as_texts, is_numeric, missing, read_table
 
 
 def test_columns_of_every_type_become_numbers_or_texts() -> None:
@@ -46,6 +46,11 @@ def test_columns_of_every_type_become_numbers_or_texts() -> None:
         "mixed": ["x", "1", "2.5"],
         "5": ["a", "b", "c"],
     }
+
+
+def test_gaps_in_a_list_of_texts_are_missing_whatever_stands_for_them() -> None:
+    assert as_column(["a", float("nan"), "b"]).tolist() == as_column(["a", None, "b"]).tolist() == ["a", None, "b"]
+    assert as_column([1.0, 2.5, "b"]).tolist() == ["1", "2.5", "b"]
 
 
 def test_numbers_and_texts_are_read_as_each_other() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -12,7 +13,8 @@ import pandas as pd
 import pytest
 
 from automl.errors import InputError
-from automl.tables import as_column, as_table
+from automl.preprocessing import fit_preprocessor
+from automl.tables import Table, as_column, as_table
 from automl.task import BUILT_IN, Task, load_task, task_from_reference
 
 
@@ -142,13 +144,29 @@ def test_levels_seen_once_are_pooled_and_shared_by_unseen_ones(tmp_path: Path) -
     assert unseen == {"violet": 1}
 
 
+def test_a_level_seen_twice_has_an_input_of_its_own() -> None:
+    table = Table({"colour": as_column(["red", "green", "red", "green", "blue"])})
+    levels = fit_preprocessor(table, np.arange(5))[0].texts[0]
+    assert levels.levels == ("green", "red") and levels.rare == ("blue",)
+
+
+def test_outliers_are_held_at_ten_standard_deviations() -> None:
+    numbers = np.random.default_rng(0).normal(size=50)
+    preprocessor = fit_preprocessor(Table({"x": numbers}), np.arange(50))[0]
+    inputs, _ = preprocessor.transform(Table({"x": np.array([1e6, -1e6, numbers.mean() + 9 * numbers.std()])}))
+    np.testing.assert_allclose(inputs[:, 0], [10.0, -10.0, 9.0], rtol=1e-6)
+
+
 @pytest.mark.parametrize(
     ("values", "kind"),
     [
         (np.arange(200) % 5, "classification"),
         (np.arange(20) % 2, "classification"),
         (np.arange(200) % 25, "regression"),
-        (np.arange(30) % 7, "regression"),
+        (np.arange(69) % 7, "regression"),
+        (np.arange(70) % 7, "classification"),
+        (np.arange(300) % 20, "classification"),
+        (np.arange(300) % 21, "regression"),
         (np.arange(200) % 5 + 0.5, "regression"),
         (np.arange(200) % 2 == 0, "classification"),
         (np.array([f"group {i % 3}" for i in range(60)]), "classification"),
@@ -327,6 +345,16 @@ BAD_FILES: dict[str, tuple[Callable[[Path], Path], str | None, str]] = {
         "such as NA or None",
     ),
     "unknown ending": (lambda folder: _text(folder, "x", "data.xlsx"), "label", "file ending in"),
+    "a gzipped file cut short": (
+        lambda folder: _bytes(folder, gzip.compress(b"size,label\n" + b"1,a\n2,b\n" * 9)[:-12], "data.csv.gz"),
+        "label",
+        "cannot be read .*expected a whole file",
+    ),
+    "a gzipped file with wrong bytes": (
+        lambda folder: _bytes(folder, gzip.compress(b"size,label\n")[:10] + b"\xff" * 20, "data.csv.gz"),
+        "label",
+        "cannot be read .*expected a whole file",
+    ),
     "damaged Parquet": (lambda folder: _text(folder, "x", "data.parquet"), "label", "cannot be read as Parquet"),
     "two columns of one name": (
         lambda folder: _text(folder, "size;label; label\n" + "1;a;a\n2;b;b\n" * 9),
@@ -400,6 +428,11 @@ def test_unknown_names_options_and_metrics_are_refused() -> None:
         load_task("iris", kind="regression")
     with pytest.raises(InputError, match=r"\(12, 9, 3\), which seem to be height x width x channels"):
         Task.from_arrays(np.zeros((10, 12, 9, 3)), [0, 1] * 5)
+    for shape in ((6,), (1, -2, -3), (1, 1, 2, 3)):
+        with pytest.raises(InputError, match="expected channels, height and width"):
+            Task.from_arrays(np.zeros((10, 6)), [0, 1] * 5, image_shape=shape)  # type: ignore[arg-type]  # the mistake
+    with pytest.raises(InputError, match="pixels 'b' are texts or truth values, expected numbers"):
+        Task.from_arrays({"a": np.arange(10), "b": ["x", "y"] * 5}, [0, 1] * 5, image_shape=(1, 1, 2))
     with pytest.raises(InputError, match="10 rows of X and 9 targets"):
         Task.from_arrays(np.zeros((10, 2)), np.zeros(9))
     with pytest.raises(InputError, match=r"got the column 'x99' to ignore, which .* lacks"):

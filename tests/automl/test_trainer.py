@@ -5,17 +5,19 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from automl.network import build_network, predict_outputs
 from automl.observations import Candidate
 from automl.parameters import Value
-from automl.task import Task, load_task
+from automl.task import Part, Task, load_task
 from automl.trainer import TrainerSettings, evaluate_candidate, train
 from kernels.architecture import Architecture
 
@@ -86,6 +88,62 @@ def test_the_weights_are_those_of_the_best_epoch_and_in_the_module(wine: Task) -
     assert len(pointers) == len(list(module.parameters()))
 
 
+def test_the_buffers_of_batch_normalisation_are_those_of_the_best_epoch_too() -> None:
+    images = np.random.default_rng(0).normal(size=(60, 4, 4))
+    task = Task.from_arrays(images, np.arange(60) % 2)  # noise, so that an early epoch is the best
+    module = build_network(CNN, n_inputs=16, n_outputs=2, image_shape=(1, 4, 4))
+    settings = TrainerSettings(max_epochs=8, patience=8, schedule="constant")
+    evaluation = train(module, task, VALUES | {"learning_rate": 0.03}, settings=settings).evaluation
+    assert evaluation.best_epoch < evaluation.epochs
+    outputs = predict_outputs(module, torch.tensor(task.validation.inputs))
+    assert task.score(outputs, task.validation) == pytest.approx(evaluation.value, rel=1e-4)
+
+
+LOSSES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
+    "log_loss": F.cross_entropy,
+    "rmse": lambda outputs, targets: F.mse_loss(outputs[:, 0], targets),
+    "mae": lambda outputs, targets: F.l1_loss(outputs[:, 0], targets),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("data", "metric"), [("wine", "log_loss"), ("diabetes", "rmse"), ("diabetes", "mae")])
+def test_the_learning_curve_is_that_of_torchs_own_adamw_with_schedule_warmup_decay_and_clipping(
+    data: str, metric: str
+) -> None:
+    task = load_task(data, metric=metric)
+    settings = TrainerSettings(max_epochs=4, patience=4, warmup=0.4, gradient_clip=0.2)
+    values: dict[str, Value] = {"learning_rate": 0.03, "weight_decay": 0.5, "batch_size": 64}
+    networks = [build_network(MLP, n_inputs=task.n_features, n_outputs=task.n_outputs) for _ in range(2)]
+    evaluation = train(networks[0], task, values, settings=settings, seed=3).evaluation
+    assert evaluation.curve == pytest.approx(_curve_by_torch(networks[1], task, settings, seed=3), rel=1e-3)
+
+
+def _curve_by_torch(network: nn.Module, task: Task, settings: TrainerSettings, seed: int) -> list[float]:
+    """Learning rate 0.03, decay 0.5 of matrices alone, and as many rows a batch as leave eight batches."""
+    parameters = list(network.parameters())
+    groups = [
+        {"params": [p for p in parameters if p.dim() > 1], "weight_decay": 0.5},
+        {"params": [p for p in parameters if p.dim() == 1], "weight_decay": 0.0},
+    ]
+    optimizer = torch.optim.AdamW(groups)
+    inputs, targets = torch.tensor(task.train.inputs), torch.tensor(task.train.targets)
+    generator, curve = torch.Generator().manual_seed(seed), []
+    for epoch in range(settings.max_epochs):
+        batches = torch.randperm(len(targets), generator=generator).split(min(64, len(targets) // 8))
+        for step, rows in enumerate(batches):
+            progress = (epoch + step / len(batches)) / settings.max_epochs
+            for group in optimizer.param_groups:
+                group["lr"] = 0.03 * 0.5 * (1 + math.cos(math.pi * progress)) * min(1, (progress + 0.01) / 0.41)
+            optimizer.zero_grad()
+            LOSSES[task.metric](network(inputs[rows]), targets[rows]).backward()
+            nn.utils.clip_grad_norm_(parameters, 0.2)
+            optimizer.step()
+        curve.append(task.score(predict_outputs(network, torch.tensor(task.validation.inputs)), task.validation))
+        network.train()
+    return curve
+
+
 def test_training_stops_early_without_progress(wine: Task) -> None:
     settings = TrainerSettings(max_epochs=200, patience=3, schedule="constant")
     evaluation = evaluate_candidate(Candidate(MLP, VALUES), wine, settings=settings).evaluation
@@ -111,6 +169,13 @@ def test_divergence_is_a_failure_with_a_reason(wine: Task, optimizer: str) -> No
     result = evaluate_candidate(Candidate(MLP, values), wine)
     assert result.evaluation.status == "failed" and "diverged in epoch" in result.evaluation.reason
     assert math.isnan(result.evaluation.value) and not result.state and result.evaluation.n_parameters > 0
+
+
+def test_a_metric_that_the_validation_part_leaves_undefined_is_a_failure_with_a_reason() -> None:
+    task = load_task("diabetes", metric="r2")
+    constant = Part(task.validation.inputs, np.zeros_like(task.validation.targets))
+    evaluation = evaluate_candidate(Candidate(MLP, VALUES), dataclasses.replace(task, validation=constant)).evaluation
+    assert evaluation.status == "failed" and "r2 is undefined on the validation part" in evaluation.reason
 
 
 class _Greedy(nn.Module):

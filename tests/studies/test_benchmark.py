@@ -198,6 +198,8 @@ def test_a_file_that_holds_no_runs_is_refused_and_left_as_it_was(
     with pytest.raises(InputError, match="holds no runs of a benchmark"):
         run_all([source], ["uniform"], [0], n_trials=3, n_workers=1, file=file)
     assert file.read_text() == text
+    with pytest.raises(InputError, match="holds no runs of a benchmark"):
+        run_all([source], ["uniform"], [0], n_trials=3, n_workers=1, file=tmp_path)
 
 
 def test_the_report_compares_each_sampler_with_the_first(source: TableSource) -> None:

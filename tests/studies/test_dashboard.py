@@ -113,7 +113,16 @@ def test_architecture_and_curve_are_served_apart_as_well(url: str) -> None:
         assert root.attrib["class"] == kind
 
 
-@pytest.mark.parametrize("path", [picture_url(1, 99, "trial"), picture_url(99, 1, "curve"), "/automl/nothing.svg"])
+@pytest.mark.parametrize(
+    "path",
+    [
+        picture_url(1, 99, "trial"),
+        picture_url(99, 1, "curve"),
+        picture_url(1, 10**30, "trial"),
+        picture_url(1, 9 * 10**17, "trial"),
+        "/automl/nothing.svg",
+    ],
+)
 def test_what_does_not_exist_is_not_found(url: str, path: str) -> None:
     with pytest.raises(urllib.error.HTTPError) as error:
         get(url + path)

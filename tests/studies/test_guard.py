@@ -25,7 +25,7 @@ class Visitor:
 
     def __init__(self, *, token: str | None = None, read_only: bool = False) -> None:
         self.app = guarded(behind, hosts=known_hosts("127.0.0.1"), token=token, read_only=read_only)
-        self.cookie = ""
+        self.cookie, self.cookie_set = "", ""
 
     def __call__(
         self, path: str = "/api/studies", method: str = "GET", *, form: str = "", length: str = "", **headers: str
@@ -44,7 +44,8 @@ class Visitor:
             status: str, headers: list[tuple[str, str]], exc_info: object = None
         ) -> Callable[[bytes], object]:
             answers.append(int(status.split()[0]))
-            self.cookie = dict(headers).get("Set-Cookie", self.cookie).partition(";")[0]
+            self.cookie_set = dict(headers).get("Set-Cookie", self.cookie_set)
+            self.cookie = self.cookie_set.partition(";")[0] or self.cookie
             return lambda _: None
 
         parts = b"".join(self.app(environ, start_response))
@@ -125,6 +126,12 @@ def test_the_cookie_does_not_hold_the_token() -> None:
     visitor = Visitor(token=TOKEN)
     log_in(visitor, TOKEN)
     assert TOKEN not in visitor.cookie and TOKEN.split()[1] not in visitor.cookie
+
+
+def test_the_cookie_is_kept_from_scripts_and_from_the_requests_of_other_pages() -> None:
+    visitor = Visitor(token=TOKEN)
+    log_in(visitor, TOKEN)
+    assert {"HttpOnly", "SameSite=Strict"} <= set(visitor.cookie_set.split("; "))
 
 
 def test_the_cookie_of_another_server_does_not_open() -> None:

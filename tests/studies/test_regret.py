@@ -53,6 +53,12 @@ def test_the_paired_test_counts_signed_ranks() -> None:
     assert paired_p_value(ours, 2 * ours) == pytest.approx(2 / 64)
 
 
+def test_pairs_that_tie_keep_their_ranks_but_are_not_counted() -> None:
+    # Two ties leave the ranks 3 to 10, of whose 2^8 sets 15 sum to at most 10, the rank of the only loss (Pratt 1959).
+    differences = np.array([0.0, 0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, -8.0])
+    assert paired_p_value(differences, np.zeros(10)) == pytest.approx(2 * 15 / 256)
+
+
 def test_equal_regrets_are_no_evidence() -> None:
     assert paired_p_value([0.0, 0.1], [0.0, 0.1]) == 1.0
 

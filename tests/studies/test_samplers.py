@@ -136,6 +136,23 @@ def test_of_two_workers_that_propose_the_same_at_once_the_younger_trial_proposes
     assert suggest(study.ask(), space) == space.candidates[1]
 
 
+def test_of_two_workers_that_propose_the_same_at_once_the_older_trial_keeps_it() -> None:
+    space = _Stubborn.space
+    study = optuna.create_study()
+
+    def another_worker_follows() -> None:
+        younger = study._storage.create_new_trial(study._study_id)
+        study._storage.set_trial_system_attr(younger, PROPOSAL, {"params": space.encode(space.candidates[0])})
+
+    study.add_trial(
+        optuna.create_trial(
+            params=space.encode(space.candidates[7]), distributions=to_distributions(space.parameters), value=1.0
+        )
+    )
+    study.sampler = ProposerSampler(_Stubborn(another_worker_follows), seed=0, n_startup_trials=1)
+    assert suggest(study.ask(), space) == space.candidates[0]
+
+
 def test_a_trial_that_the_user_queued_is_evaluated_as_it_is() -> None:
     study = optuna.create_study(sampler=LocalSearchSampler(SPACE, seed=0))
     wanted = SPACE.sample(np.random.default_rng(5))

@@ -66,14 +66,16 @@ def test_a_name_and_a_url_are_enough_to_go_on_with_a_study(url: str) -> None:
     assert (again.task, again.settings, again.space) == (IRIS, SETTINGS, whole.space)
 
 
-def test_the_best_model_is_kept_and_scores_the_best_value(url: str, tmp_path: Path) -> None:
-    study = make(url)
+@pytest.mark.parametrize("metric", ["log_loss", "accuracy"])
+def test_the_best_model_is_kept_and_scores_the_best_value(url: str, tmp_path: Path, metric: str) -> None:
+    study = make(url, task=load_task("iris", metric=metric))
     study.optimize(n_trials=3)
+    assert len(set(values(study))) > 1
     kept = [path.name for path in (tmp_path / "studies.models" / "iris").iterdir()]
     assert kept == [f"trial-{study.best_trial.number}"]
     model = load_study("iris", url).best_model()
     outputs = model.module(torch.from_numpy(IRIS.validation.inputs)).detach().numpy()
-    assert IRIS.score(outputs, IRIS.validation) == pytest.approx(study.best_value, rel=1e-6)
+    assert study.task.score(outputs, study.task.validation) == pytest.approx(study.best_value, rel=1e-6)
     assert model.candidate == study.best_candidate
 
 
@@ -81,6 +83,17 @@ def test_a_best_model_whose_weights_are_gone_is_trained_again_to_the_same_value(
     study = make(None)
     study.optimize(n_trials=2)
     assert study.best_model().evaluation.value == study.best_value
+
+
+def test_the_model_of_a_study_of_the_same_name_in_another_storage_is_not_taken_for_its_own(
+    url: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    study, other = make(url), make(url + "3", task=load_task("wine"))  # files whose models lie in one folder
+    study.optimize(n_trials=1)
+    other.optimize(n_trials=1)
+    model = study.best_model()
+    assert (model.task_digest, model.evaluation.value) == (IRIS.digest, study.best_value)
+    assert "the weights of trial 0 were not kept" in caplog.text
 
 
 def test_an_interrupted_trial_is_run_again_with_the_same_parameters(url: str) -> None:
@@ -263,6 +276,18 @@ def test_abandoned_trials_are_queued_when_a_process_asks_for_it(url: str) -> Non
     assert study.n_started() == 0
 
 
+def test_a_candidate_whose_processes_die_again_and_again_is_queued_twice_and_then_given_up(url: str) -> None:
+    study = make(url)
+    for _ in range(3):
+        with pytest.warns(UserWarning, match="Heartbeat of storage"):
+            trial = study.optuna.ask()
+        storage = study.optuna._storage
+        storage.record_heartbeat(trial._trial_id)  # type: ignore[attr-defined]  # the cached storage hands it on
+        _age_heartbeats(storage)
+        study.requeue_abandoned()
+    assert [trial.state for trial in study.trials] == [TrialState.FAIL] * 3
+
+
 def test_callbacks_hear_of_every_trial_and_may_stop_the_study() -> None:
     study = make(None)
     heard: list[int] = []
@@ -373,7 +398,16 @@ def shared_url(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 @pytest.mark.parametrize(
     ("argument", "value"),
-    [("task", "iris"), ("space", "mlp"), ("sampler", None), ("pruner", None), ("settings", {"max_epochs": 3})],
+    [
+        ("task", "iris"),
+        ("space", "mlp"),
+        ("sampler", None),
+        ("pruner", None),
+        ("settings", {"max_epochs": 3}),
+        ("seed", None),
+        ("seed", 1.5),
+        ("transfer_from", (optuna.create_study,)),
+    ],
 )
 def test_arguments_of_another_type_are_refused_before_a_study_is_written(
     url: str, argument: str, value: object
@@ -382,6 +416,11 @@ def test_arguments_of_another_type_are_refused_before_a_study_is_written(
     with pytest.raises(InputError, match=f"got {argument} = .*, expected "):
         create_study("new", **given)
     assert not optuna.get_all_study_names(url)
+
+
+def test_a_seed_may_be_one_of_numpys_integers(url: str) -> None:
+    make(url, seed=np.int64(3))
+    assert load_study("iris", url).definition.seed == 3
 
 
 def test_one_past_study_may_be_named_by_itself() -> None:

@@ -57,6 +57,10 @@ _TELLS_A_SECRET = """
     import os
     open(f"{folder}/secret", "w").write(os.environ["SECRET"])
 """
+_TELLS_ITS_THREADS = """
+    import os
+    open(f"{folder}/threads", "w").write(os.environ["OMP_NUM_THREADS"])
+"""
 
 
 @dataclass
@@ -116,6 +120,13 @@ def test_a_trial_that_is_withdrawn_goes_back_into_the_budget(tmp_path: Path) -> 
 def test_workers_get_variables_that_the_list_of_processes_lacks(tmp_path: Path) -> None:
     run(tmp_path, _TELLS_A_SECRET, 1, Budget(1, None), Ledger(), {"SECRET": "s3cret"})
     assert (tmp_path / "secret").read_text() == "s3cret"
+
+
+@pytest.mark.parametrize(("n_workers", "threads"), [(3, "2"), (9, "1")])
+def test_workers_share_the_cores(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, n_workers: int, threads: str) -> None:
+    monkeypatch.setattr("studies.workers.cores", lambda: 7)
+    run(tmp_path, _TELLS_ITS_THREADS, n_workers, Budget(1, None), Ledger())
+    assert (tmp_path / "threads").read_text() == threads
 
 
 def test_an_error_tells_when_all_workers_have_died(tmp_path: Path) -> None:
