@@ -7,6 +7,7 @@ lets readers (the dashboard) and a writer work at the same time and makes a tran
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import sqlite3
 import threading
@@ -39,6 +40,8 @@ GRACE_SECONDS = 60
 MAX_RETRIES = 2
 # A server that is restarted may be away for so long before a trial fails; less than the grace period of heartbeats.
 _OUTAGE_SECONDS = 30.0
+# File systems take names of 255 bytes; endings and temporary names need some of them.
+_LONGEST_NAME = 200
 # How long one transaction waits for another's lock on an SQLite file (Python's own default is 5 s).
 _LOCK_TIMEOUT_SECONDS = 60.0
 
@@ -204,6 +207,8 @@ def beside(storage: BaseStorage, suffix: str) -> Path | None:
 def file_name(study_name: str) -> str:
     """The study's name as that of a file; different names stay different."""
     quoted = quote(study_name, safe=" ")
+    if len(quoted) > _LONGEST_NAME:
+        quoted = f"{quoted[: _LONGEST_NAME - 17]}-{hashlib.sha256(study_name.encode()).hexdigest()[:16]}"
     return quoted.replace(".", "%2E", 1) if quoted.startswith(".") else quoted
 
 
@@ -215,6 +220,7 @@ def default_path(study_name: str, suffix: str) -> Path:
         ('größe.model', '%2E.%2Fgr%C3%B6%C3%9Fe.html')
     """
     is_plain = Path(study_name).name == study_name and study_name.isprintable() and not study_name.startswith(".")
+    is_plain = is_plain and len(study_name.encode()) <= _LONGEST_NAME
     return Path((study_name if is_plain else file_name(study_name)) + suffix)
 
 

@@ -158,8 +158,17 @@ def test_a_missing_file_is_told_before_it_is_made(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize("letter", ["x", "研", "/"])
+def test_names_of_any_length_make_distinct_files(tmp_path: Path, letter: str) -> None:
+    names = [letter * 500, letter * 499 + "y"]
+    for path in (*map(file_name, names), *(str(default_path(name, ".model")) for name in names)):
+        (tmp_path / path).mkdir()
+
+
 def test_a_server_that_is_away_for_a_moment_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    answers = iter([sqlite3.OperationalError("refused"), sqlite3.OperationalError("starting up"), "a connection"])
+    answers: Iterator[sqlite3.OperationalError | str] = iter(
+        [sqlite3.OperationalError("refused"), sqlite3.OperationalError("starting up"), "a connection"]
+    )
     assert _connected(answers, monkeypatch) == "a connection"
 
 
