@@ -40,18 +40,18 @@ def written_whole(folder: str | os.PathLike[str], marker: str) -> Iterator[Path]
             that file or is empty, so that nothing of another sort is ever overwritten.
 
     Raises:
-        InputError: If `folder` exists and is of another sort, or its place cannot be written.
+        InputError: If `folder` exists and is of another sort, or its place cannot be written, be it in the block: the
+            disk may be full.
     """
     with _place(folder, marker) as place:
         place.parent.mkdir(parents=True, exist_ok=True)
-        holder = _beside(place, place.parent)
-    with holder as temporary:
-        fresh = Path(temporary) / "new"
-        fresh.mkdir()
-        yield fresh
-        if place.exists():
-            os.replace(place, Path(temporary) / "old")
-        os.replace(fresh, place)
+        with _beside(place, place.parent) as temporary:
+            fresh = Path(temporary) / "new"
+            fresh.mkdir()
+            yield fresh
+            if place.exists():
+                os.replace(place, Path(temporary) / "old")
+            os.replace(fresh, place)
 
 
 @contextmanager

@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
 from automl.errors import InputError
@@ -179,10 +179,11 @@ class Model:
             The folder.
 
         Raises:
-            InputError: If `folder` exists and is no model's.
+            InputError: If `folder` exists and is no model's, or cannot be written.
         """
         with written_whole(folder, _MARKER) as fresh:
-            save_file({name: tensor.contiguous() for name, tensor in self.state.items()}, fresh / _WEIGHTS)
+            weights = save({name: tensor.contiguous() for name, tensor in self.state.items()})
+            (fresh / _WEIGHTS).write_bytes(weights)  # whose errors, unlike those of save_file, are the system's
             write_json(fresh / _MARKER, {**self._facts(), "sha256": file_digest(fresh / _WEIGHTS)})
         return Path(folder)
 

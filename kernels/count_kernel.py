@@ -9,7 +9,7 @@ likelihood, so a sort of counts that does not help fades.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import reduce
 from typing import Any
 
@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array
 from torch import Tensor
 
-from kernels.priors import prior_around
+from kernels.priors import prior_around, value_of
 from kernels.weisfeiler_lehman import Counts
 
 Distances = NDArray[np.float32] | NDArray[np.uint8]
@@ -89,7 +89,7 @@ class CountKernel(Kernel):  # type: ignore[misc]  # gpytorch has no types
             parameter = torch.nn.Parameter(torch.full((n_sorts,), start).to(scales))
             self.register_parameter(f"raw_{name}", parameter)
             self.register_constraint(f"raw_{name}", Positive(transform=torch.exp, inv_transform=torch.log))
-            self.register_prior(f"{name}_prior", prior_around(math.exp(start), 1.0).to(scales), _getter(name))
+            self.register_prior(f"{name}_prior", prior_around(math.exp(start), 1.0).to(scales), value_of(name))
 
     @property
     def beta(self) -> Tensor:
@@ -128,7 +128,3 @@ def _as_slice(x: Tensor) -> slice | Tensor:
 
 def _totals(counts: Sequence[Counts]) -> NDArray[np.float32]:
     return np.array([sum(row.values()) for row in counts], dtype=np.float32)
-
-
-def _getter(name: str) -> Callable[[Kernel], Tensor]:
-    return lambda module: getattr(module, name)

@@ -22,6 +22,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -30,6 +31,8 @@ from gpytorch.kernels import Kernel
 from gpytorch.priors import Prior
 from linear_operator.utils.errors import NanError  # type: ignore[import-untyped]  # it publishes no types
 from torch import Tensor
+
+from kernels.priors import value_of
 
 # Eigenvalues above minus this, relative to the mean of the diagonal, count as rounding and not as indefiniteness.
 _TOLERANCE = {torch.float64: 1e-9, torch.float32: 1e-5}
@@ -110,11 +113,10 @@ class DistanceTableKernel(Kernel):  # type: ignore[misc]  # gpytorch has no type
         self.register_parameter(f"raw_{name}", raw)
         self.register_constraint(f"raw_{name}", limits or Positive())
         if prior is not None:
-            self.register_prior(
-                f"{name}_prior", prior, lambda module: getattr(module, name), lambda module, v: module._set(name, v)
-            )
+            setter = partial(DistanceTableKernel._set, name=name)
+            self.register_prior(f"{name}_prior", prior, value_of(name), setter)
 
-    def _set(self, name: str, value: Tensor | float) -> None:
+    def _set(self, value: Tensor | float, name: str) -> None:
         raw = getattr(self, f"raw_{name}")
         constraint = getattr(self, f"raw_{name}_constraint")
         self.initialize(**{f"raw_{name}": constraint.inverse_transform(torch.as_tensor(value).to(raw))})
@@ -127,7 +129,7 @@ class DistanceTableKernel(Kernel):  # type: ignore[misc]  # gpytorch has no type
 
     @beta.setter
     def beta(self, value: Tensor | float) -> None:
-        self._set("beta", value)
+        self._set(value, "beta")
 
     @property
     def outputscale(self) -> Tensor:
@@ -137,7 +139,7 @@ class DistanceTableKernel(Kernel):  # type: ignore[misc]  # gpytorch has no type
 
     @outputscale.setter
     def outputscale(self, value: Tensor | float) -> None:
-        self._set("outputscale", value)
+        self._set(value, "outputscale")
 
     def set_table(self, distances: Tensor, anchors: Tensor | None = None) -> None:
         """Puts another table `N x N x C` in place, with the scales and parameters as they are.

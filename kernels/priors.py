@@ -9,8 +9,12 @@ density with mu moved up by sigma^2.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from functools import partial
 
+from gpytorch import Module
 from gpytorch.priors import LogNormalPrior
+from torch import Tensor
 
 
 def prior_around(typical: float, deviation: float) -> LogNormalPrior:
@@ -33,3 +37,16 @@ def prior_around(typical: float, deviation: float) -> LogNormalPrior:
     if not (typical > 0 and deviation > 0):
         raise ValueError(f"got a prior around {typical} with deviation {deviation}, expected both above 0; raise them.")
     return LogNormalPrior(math.log(typical) + deviation**2, deviation)
+
+
+def value_of(name: str) -> Callable[[Module], Tensor]:
+    """What `register_prior` asks a module for: its attribute of that name.
+
+    Unlike a lambda it can be pickled, and with it a sampler that holds a fitted model.
+    """
+    return partial(_value, name=name)
+
+
+def _value(module: Module, name: str) -> Tensor:
+    value: Tensor = getattr(module, name)
+    return value

@@ -80,13 +80,13 @@ class HeldInterrupts:
             self._release()
 
 
-def came_of_interrupt(error: BaseException | None) -> bool:
-    """Whether an error is an interrupt, or was raised while one was handled.
+def came_of(error: BaseException | None, kind: type[BaseException]) -> bool:
+    """Whether an error is of a kind, or was raised while one of that kind was handled.
 
     Examples:
-        >>> came_of_interrupt(KeyboardInterrupt()), came_of_interrupt(ValueError())
+        >>> came_of(KeyboardInterrupt(), KeyboardInterrupt), came_of(ValueError(), KeyboardInterrupt)
         (True, False)
     """
-    while error is not None and not isinstance(error, KeyboardInterrupt):
+    while error is not None and not isinstance(error, kind):
         error = error.__context__
     return error is not None

@@ -18,6 +18,7 @@ from optuna.study import StudyDirection
 from optuna.trial import BaseTrial, FrozenTrial, Trial
 
 from automl.costs import flops
+from automl.errors import InputError
 from automl.folders import remove
 from automl.model import Model
 from automl.observations import Candidate, Evaluation
@@ -111,7 +112,7 @@ class Objective:
         if evaluation.status == "pruned":
             raise optuna.TrialPruned(evaluation.reason)
         if self.models_dir is not None and _is_best(trial, evaluation.value):
-            model.save(model_folder(self.models_dir, trial.number))
+            _keep(model, model_folder(self.models_dir, trial.number))
         return evaluation.value
 
     def train(self, candidate: Candidate, trial_number: int, report: Report | None = None) -> TrainingResult:
@@ -123,6 +124,14 @@ class Objective:
 def model_folder(models_dir: Path, trial_number: int) -> Path:
     """Where a trial's model is kept."""
     return models_dir / f"trial-{trial_number}"
+
+
+def _keep(model: Model, folder: Path) -> None:
+    """Saves a trial's model; where its folder cannot be written the trial's value counts all the same."""
+    try:
+        model.save(folder)
+    except InputError as error:
+        _logger.warning("a model is not kept, and is trained again should it be the best: %s", error)
 
 
 def remove_beaten_models(models_dir: Path, trials: Sequence[FrozenTrial], best_number: int) -> None:

@@ -7,11 +7,13 @@ lets readers (the dashboard) and a writer work at the same time and makes a tran
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import sqlite3
 import threading
+import time
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -21,7 +23,7 @@ import optuna
 import sqlalchemy
 from optuna.storages import BaseStorage, RDBStorage
 from optuna.trial import FrozenTrial, TrialState
-from sqlalchemy.engine import URL, make_url
+from sqlalchemy.engine import URL, Dialect, make_url
 
 from automl.errors import InputError
 from studies.attributes import PREFIX, RETRY_HISTORY
@@ -36,6 +38,10 @@ STORAGE_VARIABLE = "AUTOML_STORAGE"
 HEARTBEAT_SECONDS = 10
 GRACE_SECONDS = 60
 MAX_RETRIES = 2
+# A server that is restarted may be away for so long before a trial fails; less than the grace period of heartbeats.
+_OUTAGE_SECONDS = 30.0
+# File systems take names of 255 bytes; endings and temporary names need some of them.
+_LONGEST_NAME = 200
 # How long one transaction waits for another's lock on an SQLite file (Python's own default is 5 s).
 _LOCK_TIMEOUT_SECONDS = 60.0
 
@@ -99,14 +105,15 @@ def open_storage(
             if _is_sqlite_file(parsed):
                 shared = SharedSQLiteStorage(url, heartbeat_interval=heartbeat_interval, grace_period=grace_period)
                 return optuna.storages.get_storage(shared)
-            return optuna.storages.get_storage(
-                RDBStorage(
-                    url,
-                    heartbeat_interval=heartbeat_interval,
-                    grace_period=grace_period,
-                    heartbeat_stale_trial_callback=_requeue_stale,
-                )
+            served = RDBStorage(
+                url,
+                engine_kwargs={"pool_pre_ping": True},  # a connection that a restarted server has forgotten is replaced
+                heartbeat_interval=heartbeat_interval,
+                grace_period=grace_period,
+                heartbeat_stale_trial_callback=_requeue_stale,
             )
+            sqlalchemy.event.listen(served.engine, "do_connect", _connect_patiently)  # since it has answered once
+            return optuna.storages.get_storage(served)
     except ImportError as error:
         raise InputError(
             f"got the storage URL {_shown(parsed)!r}, whose database driver is not installed; "
@@ -200,6 +207,8 @@ def beside(storage: BaseStorage, suffix: str) -> Path | None:
 def file_name(study_name: str) -> str:
     """The study's name as that of a file; different names stay different."""
     quoted = quote(study_name, safe=" ")
+    if len(quoted) > _LONGEST_NAME:
+        quoted = f"{quoted[: _LONGEST_NAME - 17]}-{hashlib.sha256(study_name.encode()).hexdigest()[:16]}"
     return quoted.replace(".", "%2E", 1) if quoted.startswith(".") else quoted
 
 
@@ -211,6 +220,7 @@ def default_path(study_name: str, suffix: str) -> Path:
         ('größe.model', '%2E.%2Fgr%C3%B6%C3%9Fe.html')
     """
     is_plain = Path(study_name).name == study_name and study_name.isprintable() and not study_name.startswith(".")
+    is_plain = is_plain and len(study_name.encode()) <= _LONGEST_NAME
     return Path((study_name if is_plain else file_name(study_name)) + suffix)
 
 
@@ -245,6 +255,22 @@ def _use_write_ahead_log(connection: sqlite3.Connection, _: Any) -> None:
         connection.execute("PRAGMA synchronous=NORMAL")
     except sqlite3.OperationalError:  # A file system without shared memory, or a file that may only be read.
         _logger.debug("write-ahead logging is not available for this SQLite file", exc_info=True)
+
+
+def _connect_patiently(dialect: Dialect, _: Any, arguments: Sequence[Any], options: Mapping[str, Any]) -> Any:
+    """Connects to a server that has been there; while it is away, as in a restart, tries again for some time."""
+    until = time.monotonic() + _OUTAGE_SECONDS
+    is_told = False
+    while True:
+        try:
+            return dialect.connect(*arguments, **options)
+        except dialect.loaded_dbapi.OperationalError:
+            if time.monotonic() > until:
+                raise
+        if not is_told:
+            _logger.warning("the storage's server does not answer; it is tried again for up to %g s", _OUTAGE_SECONDS)
+        is_told = True
+        time.sleep(1.0)
 
 
 @contextmanager

@@ -10,7 +10,7 @@ import logging
 import sys
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from functools import cached_property
 from numbers import Integral, Real
@@ -18,6 +18,7 @@ from pathlib import Path
 from types import NoneType
 
 import optuna
+from optuna.exceptions import StorageInternalError
 from optuna.pruners import BasePruner
 from optuna.samplers import BaseSampler
 from optuna.storages import BaseStorage
@@ -45,8 +46,9 @@ from studies.attributes import (
     read_definition,
     retried_numbers,
 )
+from studies.console import without_passwords
 from studies.history import is_queued
-from studies.interrupts import HeldInterrupts, came_of_interrupt
+from studies.interrupts import HeldInterrupts, came_of
 from studies.objective import Objective, TrainingFailed, model_folder, remove_beaten_models
 from studies.resumption import agreed, is_in_memory
 from studies.sampler_names import check_names, make_pruner, make_sampler
@@ -419,6 +421,7 @@ class Study:
 
         Raises:
             KeyboardInterrupt: After Ctrl-C; the trial has been queued and is run first next time.
+            InputError: If the storage fails: its disk is full, its server gone.
         """
         started: list[int] = []
         study, held, objective = self.optuna, HeldInterrupts(), self._objective()
@@ -435,12 +438,16 @@ class Study:
             try:
                 with held:
                     study.optimize(run, n_trials=1, catch=(TrainingFailed,), callbacks=list(callbacks))
-            except (KeyboardInterrupt, UnboundLocalError) as error:
-                if not came_of_interrupt(error):
+            # Optuna stumbles over a result that it could not write, by an error or an assertion of its own.
+            except (KeyboardInterrupt, UnboundLocalError, AssertionError, StorageInternalError) as error:
+                if came_of(error, KeyboardInterrupt):
+                    self._give_all_back(started)
+                    raise KeyboardInterrupt from error
+                if not came_of(error, StorageInternalError):
                     raise
-                for number in started:
-                    self.give_back(number)
-                raise KeyboardInterrupt from error
+                with suppress(StorageInternalError):  # its heartbeats end, so that others queue the trial later
+                    self._give_all_back(started)
+                raise InputError(_storage_failed(error)) from error
             except _Withdrawn:
                 return None
             except (ValueError, optuna.exceptions.UpdateFinishedTrialError):
@@ -482,6 +489,10 @@ class Study:
             self._raw._storage.set_trial_state_values(trial._trial_id, TrialState.FAIL)
         if trial.state in (TrialState.RUNNING, TrialState.FAIL):
             requeue(self._raw, trial)
+
+    def _give_all_back(self, numbers: Sequence[int]) -> None:
+        for number in numbers:
+            self.give_back(number)
 
     def _run_here(self, budget: Budget, listeners: Sequence[Callback], n_total: int | None, first: int) -> None:
         while budget.take():
@@ -527,6 +538,18 @@ class Study:
                 "task that it returns."
             )
         return url
+
+
+def _storage_failed(error: BaseException) -> str:
+    """One sentence for whatever Optuna raises where a database failed; the deepest cause is the database's own."""
+    reason = error
+    while reason.__context__ is not None:
+        reason = reason.__context__
+    line = (str(reason).splitlines() or [type(reason).__name__])[0]
+    return (
+        f"the study's storage failed ({without_passwords(line)}), expected one that can be written; mend it and run "
+        "the study again: finished trials are kept."
+    )
 
 
 class _Withdrawn(Exception):

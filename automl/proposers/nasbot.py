@@ -295,9 +295,10 @@ class _EvolvingSearch:
         first: list[tuple[Candidate, str]] = []
         for _ in range(n_random):
             candidate = unseen_sample(self._space, known, self._ask.generator)
-            if candidate.digest not in known:
-                known.add(candidate.digest)
-                first.append((candidate, "random"))
+            if candidate.digest in known:  # hundreds of draws have found nothing, as the next ones would
+                break
+            known.add(candidate.digest)
+            first.append((candidate, "random"))
         return first + self._edited(self._incumbents, n_edited, known, "edited incumbent")
 
     def _children(self, pool: Sequence[_Found], n: int, known: set[str]) -> list[tuple[Candidate, str]]:

@@ -110,10 +110,10 @@ def sampled_best(
     share = 1.0 if space.sample(generator).architecture is None else settings.with_graphs
     taken = set(seen)
     pool = _fresh(known, taken)
-    pool += _fresh([unseen_sample(space, taken, generator) for _ in range(int(share * settings.n_random))], taken)
-    pool += _edited(space, known, int(share * settings.n_edited), taken, generator)
+    pool += _fresh(_random(space, int(share * settings.n_random), taken, generator), taken)
     if not pool:
         return unseen_sample(space, seen, generator), float("-inf")
+    pool += _edited(space, known, int(share * settings.n_edited), taken, generator)
     values = wanted(pool)
     for _ in range(2):
         ranked = [pool[i] for i in np.argsort(-values, kind="stable")[:20]]
@@ -121,6 +121,17 @@ def sampled_best(
         pool, values = pool + children, np.concatenate([values, wanted(children) if children else np.empty(0)])
     place = int(values.argmax())
     return pool[place], float(values[place])
+
+
+def _random(space: Space, n: int, taken: Set[str], generator: np.random.Generator) -> list[Candidate]:
+    """Random candidates not in `taken`, the same one perhaps twice: `n`, or none where all that are found are taken."""
+    drawn: list[Candidate] = []
+    for _ in range(n):
+        candidate = unseen_sample(space, taken, generator)
+        if candidate.digest in taken:  # hundreds of draws have found nothing, as the next ones would
+            break
+        drawn.append(candidate)
+    return drawn
 
 
 def _fresh(candidates: Sequence[Candidate], taken: set[str]) -> list[Candidate]:

@@ -21,7 +21,7 @@ from torch import Tensor
 
 from kernels.count_kernel import CountKernel
 from kernels.distance_kernel import DistanceTableKernel
-from kernels.priors import prior_around
+from kernels.priors import prior_around, value_of
 
 _INDICES = 2
 
@@ -90,7 +90,7 @@ class CandidateKernel(Kernel):  # type: ignore[misc]  # gpytorch has no types
             self.categorical = _with_prior(MismatchKernel(ard_num_dims=n_categorical), n_all)
         self.register_parameter("raw_outputscale", torch.nn.Parameter(torch.zeros((), dtype=torch.float64)))
         self.register_constraint("raw_outputscale", _positive())
-        self.register_prior("outputscale_prior", prior_around(1.0, 0.5), lambda kernel: kernel.outputscale)
+        self.register_prior("outputscale_prior", prior_around(1.0, 0.5), value_of("outputscale"))
 
     @property
     def outputscale(self) -> Tensor:
@@ -137,7 +137,7 @@ def _with_prior(kernel: Kernel, dimension: int) -> Kernel:
     """
     prior = LogNormalPrior(math.sqrt(2) + 0.5 * math.log(dimension), math.sqrt(3))
     kernel.register_constraint("raw_lengthscale", _positive())
-    kernel.register_prior("lengthscale_prior", prior, lambda module: module.lengthscale)
+    kernel.register_prior("lengthscale_prior", prior, value_of("lengthscale"))
     kernel.double()
     kernel.lengthscale = float(prior.mean.clamp_max(math.sqrt(dimension)))
     return kernel

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from pathlib import Path
 
 import pytest
@@ -48,3 +50,9 @@ def test_a_place_is_checked_without_a_trace(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="choose another name"):
         check_place(tmp_path, "mark.json")
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+def test_a_disk_that_is_full_is_told_as_bad_input_and_leaves_nothing(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"cannot write .*No space left"), written_whole(tmp_path / "new", "marker"):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    assert not list(tmp_path.iterdir())

@@ -10,12 +10,14 @@ from torch import Tensor
 
 from automl.acquisition import ACQUISITIONS, Acquisition, acquisition_values
 from automl.observations import Candidate, Observations
+from automl.parameters import Categorical
 from automl.proposers import nasbot
 from automl.proposers.base import Proposer
 from automl.proposers.nasbot import NASBOTProposer, PoolSettings
 from automl.proposers.uniform import UniformProposer
 from automl.spaces.base import Space
 from automl.spaces.cell import CellSpace
+from automl.spaces.flat import FlatSpace
 from automl.surrogates.architecture_gp import ArchitectureGP, ArchitectureGPSettings
 from automl.surrogates.gaussian_pool import GaussianPool
 from automl.surrogates.structure import graph_of
@@ -97,6 +99,22 @@ def test_a_space_too_large_to_compare_is_searched_by_an_evolving_pool() -> None:
     space = ListedSpace()
     proposer = NASBOTProposer(space, n_startup=1, gp=QUICK, pool=PoolSettings(listed_at_most=7, n_evaluations=20))
     assert proposer.propose(observe(space, 4), 1, np.random.default_rng(0))[0].notes["origin"] != "listed"
+
+
+def test_a_space_that_is_used_up_is_not_searched_hundreds_of_times(monkeypatch: pytest.MonkeyPatch) -> None:
+    space = FlatSpace({"optimiser": Categorical(("adam", "sgd"))})
+    known = tuple(Candidate(None, {"optimiser": name}) for name in ("adam", "sgd"))
+    draws: list[None] = []
+    sample = Space.sample
+
+    def counted(space: Space, generator: np.random.Generator) -> Candidate:
+        draws.append(None)
+        return sample(space, generator)
+
+    monkeypatch.setattr(Space, "sample", counted)
+    proposer = NASBOTProposer(space, n_startup=1, gp=QUICK)
+    proposer.propose(Observations(known, np.array([[0.0], [1.0]])), 1, np.random.default_rng(0))
+    assert len(draws) < 500
 
 
 def test_a_looser_fit_is_noted(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,7 +5,7 @@ import threading
 
 import pytest
 
-from studies.interrupts import HeldInterrupts, came_of_interrupt
+from studies.interrupts import HeldInterrupts, came_of
 
 
 def test_an_interrupt_is_raised_where_it_is_let_through() -> None:
@@ -39,7 +39,7 @@ def test_an_error_in_the_handling_of_an_interrupt_came_of_it() -> None:
 
     with pytest.raises(UnboundLocalError) as raised:
         stumble()
-    assert came_of_interrupt(raised.value) and not came_of_interrupt(UnboundLocalError())
+    assert came_of(raised.value, KeyboardInterrupt) and not came_of(UnboundLocalError(), KeyboardInterrupt)
 
 
 def test_an_interrupt_that_nothing_lets_through_is_raised_at_the_end() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -205,6 +206,17 @@ def test_threads_of_one_process_propose_one_at_a_time() -> None:
     study.sampler = ProposerSampler(Meeting(), seed=0, n_startup_trials=1)
     study.optimize(loss, n_trials=2, n_jobs=2)
     assert met == [False, False]
+
+
+def test_a_sampler_that_has_fitted_a_model_can_be_pickled_and_goes_on_as_if_it_were_the_same() -> None:
+    sampler = NASBOTSampler(SPACE, seed=0, n_startup_trials=3)
+    study = optuna.create_study(sampler=sampler)
+    study.optimize(loss, n_trials=5)
+    copied: optuna.Study = pickle.loads(pickle.dumps(study))  # the way of Optuna's own FAQ to keep a study in memory
+    for each in (study, copied):
+        each.optimize(loss, n_trials=1)
+    assert copied.trials[-1].system_attrs[PROPOSAL]["notes"]["origin"] != "random"
+    assert copied.trials[-1].params == study.trials[-1].params
 
 
 def test_parameters_beyond_the_space_go_to_the_independent_sampler() -> None:

@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import sqlite3
 import threading
+import time
+from collections.abc import Iterator
+from itertools import repeat
 from pathlib import Path
+from typing import Any
 
 import optuna
 import pytest
 from optuna.distributions import FloatDistribution
 from optuna.trial import TrialState
+from sqlalchemy.dialects.sqlite.pysqlite import SQLiteDialect_pysqlite
 
 from automl.errors import InputError
+from studies import storage
 from studies.attributes import DEPTH, PROPOSAL, RETRY_HISTORY
 from studies.storage import (
     beside,
@@ -150,3 +156,39 @@ def test_a_missing_file_is_told_before_it_is_made(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"whose file .* does not exist"):
         check_exists(f"sqlite:///{tmp_path / 'missing.db'}")
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("letter", ["x", "研", "/"])
+def test_names_of_any_length_make_distinct_files(tmp_path: Path, letter: str) -> None:
+    names = [letter * 500, letter * 499 + "y"]
+    for path in (*map(file_name, names), *(str(default_path(name, ".model")) for name in names)):
+        (tmp_path / path).mkdir()
+
+
+def test_a_server_that_is_away_for_a_moment_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    answers: Iterator[sqlite3.OperationalError | str] = iter(
+        [sqlite3.OperationalError("refused"), sqlite3.OperationalError("starting up"), "a connection"]
+    )
+    assert _connected(answers, monkeypatch) == "a connection"
+
+
+def test_a_server_that_stays_away_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    answers: Iterator[sqlite3.OperationalError | str] = repeat(sqlite3.OperationalError("refused"))
+    with pytest.raises(sqlite3.OperationalError, match="refused"):
+        _connected(answers, monkeypatch)
+
+
+def _connected(answers: Iterator[sqlite3.OperationalError | str], monkeypatch: pytest.MonkeyPatch) -> object:
+    """What the waiting connection makes of a server's answers, on a clock that sleeping alone moves."""
+    clock = [0.0]
+
+    class Driver(SQLiteDialect_pysqlite):
+        def connect(self, *arguments: object, **options: object) -> Any:
+            answer = next(answers)
+            if isinstance(answer, Exception):
+                raise answer
+            return answer
+
+    monkeypatch.setattr(time, "monotonic", lambda: clock[0])
+    monkeypatch.setattr(time, "sleep", lambda seconds: clock.__setitem__(0, clock[0] + seconds))
+    return storage._connect_patiently(Driver(dbapi=sqlite3), None, (), {})

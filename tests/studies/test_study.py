@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import signal
+import sqlite3
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 import optuna
 import pytest
 import sqlalchemy
 import torch
+from optuna.exceptions import StorageInternalError
 from optuna.pruners import BasePruner
 from optuna.trial import FrozenTrial, TrialState
 
@@ -94,6 +96,57 @@ def test_the_model_of_a_study_of_the_same_name_in_another_storage_is_not_taken_f
     model = study.best_model()
     assert (model.task_digest, model.evaluation.value) == (IRIS.digest, study.best_value)
     assert "the weights of trial 0 were not kept" in caplog.text
+
+
+def test_a_trial_whose_model_cannot_be_kept_counts_all_the_same(
+    url: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "taken").write_text("no folder can be made in here")
+    study = make(url, models_dir=tmp_path / "taken" / "models")
+    study.optimize(n_trials=1)
+    assert study.best_model().evaluation.value == study.best_value
+    assert "a model is not kept" in caplog.text
+
+
+@pytest.mark.parametrize("is_back", [True, False])
+def test_a_storage_that_fails_is_told_in_one_sentence_and_the_trial_is_run_again(
+    url: str, monkeypatch: pytest.MonkeyPatch, is_back: bool
+) -> None:
+    study = make(url)
+    storage = study.optuna._storage
+    write = storage.set_trial_state_values
+    reads = storage.get_trial
+
+    def failing(trial_id: int, state: TrialState, values: Sequence[float] | None = None) -> bool:
+        if state == TrialState.COMPLETE:
+            _fail("database or disk is full")
+        return write(trial_id, state, values)
+
+    def gone(trial_id: int) -> FrozenTrial:
+        return reads(trial_id) if is_back else _fail("database or disk is full")
+
+    monkeypatch.setattr(storage, "set_trial_state_values", failing)
+    monkeypatch.setattr(storage, "get_trial", gone)
+    with pytest.raises(
+        InputError, match=r"storage failed \(database or disk is full\), expected .* run the study again"
+    ):
+        study.optimize(n_trials=1)
+    monkeypatch.undo()
+    # Where nothing can be written, the trial is queued by who misses its heartbeats.
+    assert [trial.state.name for trial in study.trials] == (["FAIL", "WAITING"] if is_back else ["RUNNING"])
+    study.optimize(n_trials=1)
+    assert (len(study.trials), study.n_finished) == (2, 1)
+
+
+def _fail(reason: str) -> NoReturn:
+    """As Optuna does where a database fails."""
+    try:
+        try:
+            raise sqlite3.OperationalError(reason)
+        except sqlite3.OperationalError as error:
+            raise sqlalchemy.exc.OperationalError("UPDATE", {}, error) from error
+    except sqlalchemy.exc.OperationalError as error:
+        raise StorageInternalError("An exception is raised during the commit.") from error
 
 
 def test_an_interrupted_trial_is_run_again_with_the_same_parameters(url: str) -> None:
