@@ -53,6 +53,8 @@ class TrainerSettings:
         warmup: Share of all steps in which the learning rate rises linearly to its value.
         gradient_clip: Largest Euclidean norm of a step's gradient; None not to clip.
         min_batches: Batches that every epoch has at least: in small tables they are smaller than `batch_size` asks.
+        max_batches: Batches that every epoch has at most: in large tables they are larger than `batch_size` asks, so that
+            the time of a training hardly grows with the table.
         device: "auto" (a GPU that CUDA sees, else the CPU), or any name that torch knows.
         n_threads: Threads of the CPU; more than one may change the last bits of a result.
 
@@ -66,13 +68,19 @@ class TrainerSettings:
     warmup: float = 0.05
     gradient_clip: float | None = 1.0
     min_batches: int = 8
+    max_batches: int = 1000
     device: str = "auto"
     n_threads: int = 1
 
     def __post_init__(self) -> None:
-        for name in ("max_epochs", "patience", "min_batches", "n_threads"):
+        for name in ("max_epochs", "patience", "min_batches", "max_batches", "n_threads"):
             if getattr(self, name) < 1:
                 raise ValueError(f"got {name}={getattr(self, name)}, expected 1 or more; raise it.")
+        if self.max_batches < self.min_batches:
+            raise ValueError(
+                f"got max_batches={self.max_batches} below min_batches={self.min_batches}, expected as many at least; "
+                "raise it."
+            )
         if self.schedule not in ("cosine", "constant"):
             raise ValueError(f"got schedule={self.schedule!r}, expected 'cosine' or 'constant'; choose one of these.")
         if not 0.0 <= self.warmup < 1.0:
@@ -325,7 +333,8 @@ def _loss_gradients(module: nn.Module, weights: FlatWeights, loss: LossName) -> 
 def _batch_size(wanted: int, n_rows: int, settings: TrainerSettings) -> int:
     if wanted < 1:
         raise ValueError(f"got batch_size={wanted}, expected 1 or more; raise it.")
-    return min(wanted, max(_MIN_BATCH_SIZE, n_rows // settings.min_batches))
+    smallest = max(wanted, math.ceil(n_rows / settings.max_batches))
+    return min(smallest, max(_MIN_BATCH_SIZE, n_rows // settings.min_batches))
 
 
 def _is_out_of_memory(error: Exception) -> bool:

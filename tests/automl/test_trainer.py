@@ -236,12 +236,25 @@ def test_settings_go_through_json_and_refuse_nonsense() -> None:
         {"warmup": 1.0},
         {"gradient_clip": 0.0},
         {"n_threads": 0},
+        {"max_batches": 7},
     ]
     for fields in bad:
         with pytest.raises(ValueError, match=f"got {next(iter(fields))}="):
             dataclasses.replace(settings, **fields)
     with pytest.raises(ValueError, match="epochs_max"):
         TrainerSettings.from_dict({"epochs_max": 3})
+
+
+def test_large_tables_are_learnt_in_a_bounded_number_of_batches(wine: Task) -> None:
+    few = dataclasses.replace(SHORT, min_batches=4, max_batches=5)
+    small = evaluate_candidate(Candidate(MLP, VALUES | {"batch_size": 2}), wine, settings=few)
+    asked = math.ceil(len(wine.train.inputs) / 5)
+    large = evaluate_candidate(
+        Candidate(MLP, VALUES | {"batch_size": asked}), wine, settings=dataclasses.replace(SHORT, min_batches=4)
+    )
+    assert small.evaluation.curve == large.evaluation.curve
+    unbounded = evaluate_candidate(Candidate(MLP, VALUES | {"batch_size": 2}), wine, settings=SHORT)
+    assert unbounded.evaluation.curve != large.evaluation.curve
 
 
 def test_unknown_optimisers_and_bare_candidates_are_refused(wine: Task) -> None:
