@@ -53,8 +53,8 @@ class TrainerSettings:
         warmup: Share of all steps in which the learning rate rises linearly to its value.
         gradient_clip: Largest Euclidean norm of a step's gradient; None not to clip.
         min_batches: Batches that every epoch has at least: in small tables they are smaller than `batch_size` asks.
-        max_batches: Batches that every epoch has at most: in large tables they are larger than `batch_size` asks, so that
-            the time of a training hardly grows with the table.
+        max_batches: Batches that every epoch has at most: in large tables they are larger than `batch_size` asks, so
+            that the time of a training grows less with the table.
         device: "auto" (a GPU that CUDA sees, else the CPU), or any name that torch knows.
         n_threads: Threads of the CPU; more than one may change the last bits of a result.
 

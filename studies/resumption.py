@@ -10,6 +10,7 @@ from typing import Any
 
 from automl.errors import InputError
 from automl.task import Recipe
+from automl.trainer import TrainerSettings
 from studies.attributes import StudyDefinition
 
 _logger = logging.getLogger("automl.studies")
@@ -63,7 +64,7 @@ def _differing(stored: StudyDefinition, wanted: StudyDefinition) -> dict[str, tu
         ({}, {}) if one_task else _task_choices(stored.task, wanted.task),
         ({"the metric": stored.metric}, {"the metric": wanted.metric}),
         _space_choices(_plain(stored.space), _plain(wanted.space), one_task),
-        (_plain(stored.settings), _plain(wanted.settings)),
+        (_settings(stored), _settings(wanted)),
         ({"the seed": stored.seed}, {"the seed": wanted.seed}),
     ]
     return {
@@ -72,6 +73,11 @@ def _differing(stored: StudyDefinition, wanted: StudyDefinition) -> dict[str, tu
         for what in {**has, **got}
         if has.get(what) != got.get(what)
     }
+
+
+def _settings(definition: StudyDefinition) -> dict[str, Any]:
+    """The trainer's settings; those that the study was made without have their defaults."""
+    return TrainerSettings.from_dict(definition.settings).to_dict()
 
 
 def _task_choices(stored: Mapping[str, Any], wanted: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:

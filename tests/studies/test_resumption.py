@@ -9,6 +9,7 @@ import pytest
 from automl.errors import InputError
 from automl.spaces.cell import CellSpace
 from automl.spaces.mlp import MLPSpace
+from automl.trainer import TrainerSettings
 from studies.attributes import StudyDefinition
 from studies.resumption import agreed
 
@@ -28,6 +29,11 @@ STORED = StudyDefinition(
 def test_the_sampler_and_the_sources_may_change_and_nothing_else_does() -> None:
     wanted = replace(STORED, sampler="tpe", transfer_from=("wine",), direction="maximize")
     assert agreed("s", STORED, wanted, True) == replace(STORED, sampler="tpe", transfer_from=("wine",))
+
+
+def test_settings_that_are_younger_than_a_study_have_their_defaults() -> None:
+    wanted = replace(STORED, settings=TrainerSettings(max_epochs=5).to_dict())
+    assert agreed("s", STORED, wanted, True) == STORED
 
 
 @pytest.mark.parametrize(
