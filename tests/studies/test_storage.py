@@ -163,6 +163,7 @@ def test_names_of_any_length_make_distinct_files(tmp_path: Path, letter: str) ->
     names = [letter * 500, letter * 499 + "y"]
     for path in (*map(file_name, names), *(str(default_path(name, ".model")) for name in names)):
         (tmp_path / path).mkdir()
+    assert len(list(tmp_path.iterdir())) == 4
 
 
 def test_a_server_that_is_away_for_a_moment_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
