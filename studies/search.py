@@ -30,15 +30,10 @@ from automl.targets import Kind
 from automl.task import ImageShape, Task, load_task
 from automl.trainer import TrainerSettings
 from studies.attributes import BUDGET, DEFINITION, TrialFacts
-from studies.console import (
-    Best,
-    number_text,
-    print_json,
-    progress,
-    without_passwords,
-)
+from studies.console import number_text, print_json, without_passwords
 from studies.listings import best_trial, summary
 from studies.past_studies import ALL
+from studies.progress import Best, progress
 from studies.sampler_names import check_names
 from studies.storage import DEFAULT_STORAGE, check_exists, check_lasting, default_path, open_storage, sqlite_path
 from studies.study import Study, create_study, load_study
