@@ -12,9 +12,7 @@ import logging
 import sqlite3
 import threading
 import time
-import warnings
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -28,6 +26,7 @@ from sqlalchemy.engine import URL, Dialect, make_url
 from automl.errors import InputError
 from studies.attributes import PREFIX, RETRY_HISTORY
 from studies.console import without_passwords
+from studies.quiet_optuna import experimental_features
 
 _logger = logging.getLogger("automl.studies")
 
@@ -101,7 +100,7 @@ def open_storage(
     if _is_in_memory(parsed):
         return optuna.storages.InMemoryStorage()
     try:
-        with _quiet():
+        with experimental_features():
             if _is_sqlite_file(parsed):
                 shared = SharedSQLiteStorage(url, heartbeat_interval=heartbeat_interval, grace_period=grace_period)
                 return optuna.storages.get_storage(shared)
@@ -271,11 +270,3 @@ def _connect_patiently(dialect: Dialect, _: Any, arguments: Sequence[Any], optio
             _logger.warning("the storage's server does not answer; it is tried again for up to %g s", _OUTAGE_SECONDS)
         is_told = True
         time.sleep(1.0)
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Optuna marks heartbeats as experimental; what that asks of users, pinning the version, is done here."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-        yield
