@@ -44,7 +44,7 @@ class Searcher(Protocol):
 
 
 class ProposerSearcher:
-    """Drives a proposer. Its generators are those of `studies.samplers`: made of the seed and the trial's number.
+    """Drives a proposer, with generators made of the seed and the trial's number as `studies.proposer_sampler` makes them.
 
     Args:
         proposer: What proposes.
