@@ -44,7 +44,7 @@ class Searcher(Protocol):
 
 
 class ProposerSearcher:
-    """Drives a proposer, with generators made of the seed and the trial's number as `studies.proposer_sampler` makes them.
+    """Drives a proposer, with generators made of seed and trial number as `studies.proposer_sampler` makes them.
 
     Args:
         proposer: What proposes.
