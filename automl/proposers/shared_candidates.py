@@ -85,10 +85,9 @@ class SharedCandidatesProposer:
             proposals = self.transferred(decision, observations, n, generator)
         if len(proposals) == n:
             return proposals
-        taken = (*observations.pending, *(proposal.candidate for proposal in proposals))
-        rest = Observations(observations.candidates, observations.values, taken, observations.failed)
+        known = observations.with_pending(proposal.candidate for proposal in proposals)
         plain = self.base or UniformProposer(self.space)
-        return proposals + plain.propose(rest, n - len(proposals), generator)
+        return proposals + plain.propose(known, n - len(proposals), generator)
 
     @property
     def refused(self) -> dict[str, str]:

@@ -220,7 +220,7 @@ class TransferProposer:
         knowledge = self._all_known
         dropped: tuple[str, ...] = ()
         for checkpoint in reached(len(observations)) if self.settings.guard else ():
-            first = Observations(observations.candidates[:checkpoint], observations.values[:checkpoint])
+            first = observations.first(checkpoint)
             test = (knowledge, tuple(candidate.digest for candidate in first.candidates), first.values.tobytes())
             if test not in self._tests:
                 self._tests[test] = self._tested(knowledge, first)
