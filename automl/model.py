@@ -27,7 +27,8 @@ from automl.metrics import find_metric
 from automl.network import assemble, limited_threads, predict_outputs
 from automl.observations import Candidate, Evaluation
 from automl.preprocessing import Preprocessor
-from automl.tables import Table, as_column, as_table, read_table
+from automl.table_files import read_table
+from automl.tables import Table, as_column, as_table
 from automl.targets import TargetCoding
 
 if TYPE_CHECKING:

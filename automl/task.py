@@ -25,7 +25,8 @@ from automl.folders import file_digest, read_described, write_json, written_whol
 from automl.metrics import Direction, Metric, find_metric, metrics_for
 from automl.preprocessing import MAX_LEVELS, Preprocessor, fit_preprocessor
 from automl.splits import split, strata_of
-from automl.tables import Table, as_column, as_table, is_numeric, read_table, table_from_frame, without_row_numbers
+from automl.table_files import read_table
+from automl.tables import Table, as_column, as_table, is_numeric, table_from_frame, without_row_numbers
 from automl.targets import Kind, Label, TargetCoding, fit_target
 
 ImageShape = tuple[int, int, int]
