@@ -32,7 +32,8 @@ from automl.tables import Table, as_column, as_table
 from automl.targets import TargetCoding
 
 if TYPE_CHECKING:
-    from automl.task import ImageShape, Task
+    from automl.recipe import ImageShape
+    from automl.task import Task
     from automl.trainer import TrainingResult
 
 _FORMAT, _VERSION, _MARKER, _WEIGHTS = "automl-model", 1, "model.json", "model.safetensors"

@@ -14,12 +14,13 @@ from typing import TextIO, cast
 from automl.errors import InputError, nearest
 from automl.folders import check_place
 from automl.preprocessing import MAX_LEVELS
+from automl.recipe import ImageShape
 from automl.spaces.base import Space
 from automl.spaces.cell import CellSpace
 from automl.spaces.cnn import CNNSpace
 from automl.spaces.mlp import MLPSpace
 from automl.targets import Kind
-from automl.task import ImageShape, Task, load_task
+from automl.task import Task, load_task
 from automl.trainer import TrainerSettings
 from studies.attributes import TrialFacts
 from studies.console import number_text, print_json, without_passwords

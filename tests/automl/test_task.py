@@ -12,10 +12,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from automl.built_in_data import BUILT_IN
 from automl.errors import InputError
 from automl.preprocessing import fit_preprocessor
 from automl.tables import Table, as_column, as_table
-from automl.task import BUILT_IN, Task, load_task, task_from_reference
+from automl.task import Task, load_task, task_from_reference
 
 
 def write_csv(folder: Path, n: int = 60, name: str = "data.csv", **columns: Any) -> Path:
