@@ -24,12 +24,13 @@ from torch import Tensor, nn
 from automl.errors import InputError
 from automl.folders import file_digest, read_described, write_json, written_whole
 from automl.metrics import find_metric
-from automl.network import assemble, limited_threads, predict_outputs
+from automl.network import assemble, predict_outputs
 from automl.observations import Candidate, Evaluation
 from automl.preprocessing import Preprocessor
 from automl.table_files import read_table
 from automl.tables import Table, as_column, as_table
 from automl.targets import TargetCoding
+from automl.torch_threads import limited_threads
 
 if TYPE_CHECKING:
     from automl.recipe import ImageShape

@@ -175,16 +175,13 @@ def _one_thread() -> Iterator[None]:
     The matrices of a few hundred trials are small: a second thread saves nothing, takes ten times the time where
     others use the cores, and may change the last bits of a proposal.
     """
-    torch = sys.modules.get("torch")
-    if torch is None:
+    if "torch" not in sys.modules:
         yield
         return
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
+    from automl.torch_threads import limited_threads  # deferred, since it would bring torch
+
+    with limited_threads(1):
         yield
-    finally:
-        torch.set_num_threads(before)
 
 
 def publish_proposal(

@@ -33,6 +33,7 @@ from automl.surrogates.base import Prediction
 from automl.surrogates.nao_decoding import decode
 from automl.surrogates.nao_descent import Descent
 from automl.surrogates.nao_network import EncoderPredictorDecoder, TokenTensors
+from automl.torch_threads import limited_threads
 
 _SMALLEST_DEVIATION = 1e-6
 
@@ -425,10 +426,5 @@ def _deterministic() -> Iterator[None]:
 
     One thread is also faster at these sizes.
     """
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        with torch.random.fork_rng(devices=[]):
-            yield
-    finally:
-        torch.set_num_threads(threads)
+    with limited_threads(1), torch.random.fork_rng(devices=[]):
+        yield
