@@ -4,7 +4,7 @@ from __future__ import annotations
 
 
 def check_counts(settings: object, *names: str) -> None:
-    """Refuses settings in which something is counted that there must be one of at least.
+    """Refuses settings in which a count is below 1.
 
     Args:
         settings: What has the fields.

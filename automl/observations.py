@@ -66,7 +66,7 @@ class Candidate:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What one training of a candidate was worth.
+    """The outcome of training a candidate once.
 
     Args:
         status: "complete", "pruned" (stopped by the caller's report) or "failed" (diverged, out of memory, ...).

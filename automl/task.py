@@ -1,4 +1,4 @@
-"""Task: data with a fixed split, a target and a metric: what networks are trained on and judged by.
+"""Task: data with a fixed split, a target and a metric, on which networks are trained and by which they are judged.
 
 A task is made of a built-in data set, a CSV or Parquet file, a data frame or arrays; its `reference` is enough to make
 the same task again elsewhere, which `digest` proves. The validation and test parts never reach the preprocessing.

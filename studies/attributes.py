@@ -188,7 +188,7 @@ _FACT_KEYS = {
 
 
 def retried_numbers(trials: Iterable[AttributeTrial]) -> frozenset[int]:
-    """Numbers of the trials that were interrupted or whose worker died, and that were queued once more since."""
+    """Numbers of the trials that were interrupted, or whose worker died, and that have been queued once more since."""
     return frozenset(number for trial in trials for number in trial.system_attrs.get(RETRY_HISTORY, ()))
 
 

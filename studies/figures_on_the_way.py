@@ -30,8 +30,8 @@ def publish_figures_if_possible(study: Study) -> None:
 class FiguresOnTheWay:
     """Keeps the dashboard's figures fresh while trials run, in about a twentieth of the time at most.
 
-    Called with every finished trial, as Optuna's callbacks are. Workers leave it to `automl run`: a figure is stored in
-    pieces, which must not be those of two processes.
+    Called with every finished trial, as Optuna's callbacks are. Only `automl run` publishes figures, never a worker: a
+    figure is stored in several pieces, and those of two processes must not be mixed.
 
     Args:
         study: Whose figures.

@@ -156,9 +156,10 @@ def optuna_seed(seed: int) -> int:
 def proposing(study: Study, trial: FrozenTrial) -> Iterator[None]:
     """Looks after a trial, and other threads of the process, while its proposal is made.
 
-    Optuna's loop has not yet taken charge of the trial. Lest it stay RUNNING for ever, it is given signs of life, and
-    is marked as failed where the block fails. Threads (`optuna.Study.optimize(n_jobs=2)`) propose one at a time: fitted
-    models and histories change as they are used, and torch's random state and number of threads are the process's.
+    Optuna's loop does not look after the trial yet. So that it cannot stay RUNNING for ever, its heartbeat is recorded
+    here, and it is marked as failed if the block fails. Threads (`optuna.Study.optimize(n_jobs=2)`) propose one at a
+    time: fitted models and histories change as they are used, and torch's random state and number of threads belong to
+    the whole process.
     """
     try:
         with get_heartbeat_thread(trial._trial_id, study._storage), _ONE_AT_A_TIME:

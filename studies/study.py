@@ -43,7 +43,7 @@ from studies.workers import Budget, run_workers
 _logger = logging.getLogger("automl.studies")
 
 CUSTOM = "custom"
-"""What a definition says of a sampler or pruner that is no name but an object of the user's."""
+"""Stands in a definition for a sampler or pruner that the user passed as an object instead of a name."""
 
 
 def create_study(
@@ -69,13 +69,13 @@ def create_study(
         sampler: "nasbot", "nao", "combined" (both), "evolution", "local-search", "random", "tpe", "gp", "cmaes",
             "nsgaii", or an Optuna sampler.
         storage: URL of the database, an Optuna storage, or None for a study in memory.
-        transfer_from: Names of studies of the same storage to learn from, globs such as "mnist-*", or "all"; one alone
-            may be a plain text.
+        transfer_from: Names of studies of the same storage to learn from, globs such as "mnist-*", or "all"; a single
+            one may be given as a plain text.
         seed: Seed of proposals and of initial weights.
         settings: How every candidate is trained.
         pruner: "quartile" (stops the worst quarter), "median", "none", or an Optuna pruner.
         models_dir: Where the best trial's model is kept; beside the storage by default.
-        load_if_exists: Go on with a study of that name and the same task, space, settings and seed.
+        load_if_exists: Whether to go on with a study of that name, if it has the same task, space, settings and seed.
 
     Raises:
         InputError: If a name is unknown, the space does not fit the task, the storage cannot be opened, or a study of
@@ -371,8 +371,8 @@ class Study:
         Args:
             on_start: Called with the trial's number before its training.
             callbacks: Called with the Optuna study and the finished trial.
-            n_total: Trials that the study is to have in all. The storage numbers trials one by one, so of processes
-                that start their trials at the same moment, those with the numbers beyond withdraw theirs.
+            n_total: Trials that the study is to have in all. Where several processes start the last trials at the same
+                moment, those whose trials come too late, by their numbers in the storage, withdraw them.
             first: Number of the first trial that counts as running; older ones may be those of dead processes.
 
         Returns:
@@ -445,7 +445,7 @@ class Study:
 def _recorded(
     name: str, storage: BaseStorage, definition: StudyDefinition, task: Task, load_if_exists: bool
 ) -> optuna.Study:
-    """The Optuna study of that name, with all in it that other processes need to go on with it or to learn from it."""
+    """Makes or opens the Optuna study, and writes into it what other processes need to join it or to learn from it."""
     with quiet_optuna():
         raw = optuna.create_study(
             study_name=name, storage=storage, direction=task.direction, load_if_exists=load_if_exists
@@ -470,6 +470,6 @@ def _stored_definition(name: str, storage: BaseStorage) -> StudyDefinition:
 
 
 def _saved_beside(task: Task, storage: BaseStorage) -> Task:
-    """The task, saved so that later sessions and workers can load it; as it is where the storage is in memory too."""
+    """The task, saved where later sessions and workers can load it; unchanged where the storage is in memory too."""
     folder = beside(storage, ".tasks")
     return task if folder is None else task.save(folder / task.digest)

@@ -43,7 +43,7 @@ def found_or_random(
     find: Callable[[set[str]], Proposal | None],
     n_random: int,
 ) -> list[Proposal]:
-    """`n` proposals, one after another, none of them seen: what `find` finds, a random candidate where that is nothing.
+    """`n` unseen proposals, made one after another: what `find` finds, or a random candidate where it finds none.
 
     Args:
         space: The space to search.
@@ -69,7 +69,7 @@ def found_or_random(
 
 
 def unseen_sample(space: Space, seen: Set[str], generator: np.random.Generator) -> Candidate:
-    """A random candidate of the space that is not in `seen`, as long as there is one that sampling or listing finds."""
+    """A random candidate of the space that is not in `seen`; a seen one only if sampling and listing find no other."""
     candidate = space.sample(generator)
     for _ in range(_TRIES):
         if candidate.digest not in seen:
