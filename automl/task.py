@@ -354,13 +354,9 @@ def _find_target(table: Table, target: str | None, where: str) -> str:
 
 
 def _from_table(table: Table, target: str, name: str, recipe: Recipe, reference: Mapping[str, Any]) -> Task:
+    """The task of a table: its rows split, and its columns coded by what the training part holds."""
     target = _find_target(table, target, name)
-    unknown = [column for column in recipe.ignore if column not in table.columns]
-    if unknown:
-        raise InputError(
-            f"got the column {unknown[0]!r} to ignore, which {name!r} lacks; expected one of "
-            f"{listed(list(table.columns))}: mend or drop it (--ignore, or ignore= in Python)."
-        )
+    _check_ignored(recipe.ignore, table, name)
     table = without_row_numbers(table, (*recipe.ignore, target))
     features, column = table.without((*recipe.ignore, target)), table.columns[target]
     _check_size(len(table), name, recipe, features)
@@ -373,9 +369,7 @@ def _from_table(table: Table, target: str, name: str, recipe: Recipe, reference:
     )
     inputs, _ = preprocessor.transform(features)
     targets = coding.encode(column)
-    parts = [Part(inputs[part], targets[part]) if len(part) else None for part in rows]
-    train, validation = parts[0], parts[1]
-    assert train is not None and validation is not None, "the split leaves rows for both"
+    train, validation, test = (Part(inputs[part], targets[part]) for part in rows)
     metric = find_metric(recipe.metric, coding.kind, len(coding.classes)).name
     digest = _digest(table.digest, target, replace(recipe, kind=coding.kind, metric=metric))
     return Task(
@@ -383,7 +377,7 @@ def _from_table(table: Table, target: str, name: str, recipe: Recipe, reference:
         metric=metric,
         train=train,
         validation=validation,
-        test=parts[2],
+        test=test if len(test) else None,
         preprocessor=preprocessor,
         target=coding,
         digest=digest,
@@ -403,6 +397,15 @@ def _with_truth_values(task: Task, targets: Iterable[object]) -> Task:
 def _digest(table: str, target: str, recipe: Recipe) -> str:
     text = json.dumps([table, target, asdict(recipe)], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:32]
+
+
+def _check_ignored(ignored: Sequence[str], table: Table, name: str) -> None:
+    unknown = [column for column in ignored if column not in table.columns]
+    if unknown:
+        raise InputError(
+            f"got the column {unknown[0]!r} to ignore, which {name!r} lacks; expected one of "
+            f"{listed(list(table.columns))}: mend or drop it (--ignore, or ignore= in Python)."
+        )
 
 
 def _check_size(n_rows: int, name: str, recipe: Recipe, features: Table) -> None:

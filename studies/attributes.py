@@ -91,6 +91,11 @@ class StudyDefinition:
     transfer_from: tuple[str, ...] = ()
     models_dir: str | None = None
 
+    @property
+    def maximises(self) -> bool:
+        """Whether larger values of the metric are better."""
+        return self.direction == "maximize"
+
     def to_dict(self) -> dict[str, Any]:
         """The definition as JSON-ready fields with their version."""
         return {"version": _DEFINITION_VERSION, **asdict(self), "transfer_from": list(self.transfer_from)}

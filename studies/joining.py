@@ -51,7 +51,7 @@ def _defined_studies(storage: str) -> list[str]:
 def _work_on(study: Study, budget: int | None, here: Budget) -> None:
     """Runs trials of a study until it has as many as its budget says, or this worker has run all of its own."""
     study.requeue_abandoned()
-    best = Best(study.definition.direction == "maximize", study.trials)
+    best = Best(study.definition.maximises, study.trials)
     print(f"study {study.name}: {study.n_finished} trials finished" + (f" of {budget}" if budget else ""), flush=True)
     done = study.n_finished
     with progress(study.definition.metric, budget, done, best, sys.stdout, study.running) as listener:

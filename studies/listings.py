@@ -85,7 +85,7 @@ def _loaded(name: str, storage: str) -> Study:
 
 def ranked_trials(study: Study) -> list[FrozenTrial]:
     """Completed trials, the best first."""
-    sign = -1.0 if study.definition.direction == "maximize" else 1.0
+    sign = -1.0 if study.definition.maximises else 1.0
     valued = [
         (sign * t.value, t.number, t) for t in study.trials if t.state == TrialState.COMPLETE and t.value is not None
     ]

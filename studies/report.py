@@ -40,7 +40,7 @@ def report_html(study: Study) -> str:
         study: The study; it may be without a finished trial.
     """
     definition = study.definition
-    maximise = definition.direction == "maximize"
+    maximise = definition.maximises
     ranked = ranked_trials(study)
     facts = [*study_facts(definition), ("trials", f"{len(study.trials)}, {len(ranked)} of them complete")]
     parts = [_table((), facts)]

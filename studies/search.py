@@ -214,7 +214,7 @@ def _announce(study: Study, trials: int, stream: TextIO) -> None:
 
 def _optimise(study: Study, trials: int, timeout: float | None, workers: int, stream: TextIO) -> None:
     done = study.n_finished
-    best = Best(study.definition.direction == "maximize", study.trials)
+    best = Best(study.definition.maximises, study.trials)
     try:
         if done < trials:
             with progress(study.definition.metric, trials, done, best, stream, study.running) as listener:
