@@ -337,6 +337,19 @@ class Study:
         trial = self.best_trial
         return self._kept_model(trial) or self._trained_again(trial)
 
+    def test_metrics(self) -> dict[str, float]:
+        """Every metric of the best model on the task's test part, by name.
+
+        The best trial looks better on the validation part, by which it was chosen, than it is; the test part took no
+        part in the search.
+
+        Raises:
+            ValueError: If no trial is complete yet, or the task has no test part.
+        """
+        if self.task.test is None:
+            raise ValueError("got a task without a test part, expected one; make the task with test_fraction=0.2.")
+        return self.task.scores(self.best_model().outputs(self.task.test.inputs), self.task.test)
+
     def _kept_model(self, trial: FrozenTrial) -> Model | None:
         """The model that was kept when the trial ended; None where it is gone, or that of another study lies there.
 

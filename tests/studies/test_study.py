@@ -16,10 +16,12 @@ import torch
 from optuna.exceptions import StorageInternalError
 from optuna.pruners import BasePruner
 from optuna.trial import FrozenTrial, TrialState
+from sklearn.datasets import load_iris
 
 from automl.errors import InputError
 from automl.model import Model
 from automl.spaces.mlp import MLPSpace
+from automl.splits import split
 from automl.task import Task, load_task
 from automl.trainer import TrainerSettings
 from studies.attributes import REASON, RETRY_HISTORY, retried_numbers
@@ -79,6 +81,25 @@ def test_the_best_model_is_kept_and_scores_the_best_value(url: str, tmp_path: Pa
     outputs = model.module(torch.from_numpy(IRIS.validation.inputs)).detach().numpy()
     assert study.task.score(outputs, study.task.validation) == pytest.approx(study.best_value, rel=1e-6)
     assert model.candidate == study.best_candidate
+
+
+def test_the_best_model_is_judged_on_rows_apart_from_the_search(url: str) -> None:
+    data = load_iris()
+    task = Task.from_arrays(data.data, data.target, test_fraction=0.4)
+    study = make(url, task=task)
+    study.optimize(n_trials=2)
+    *_, apart = split(data.target, 0, validation_fraction=0.2, test_fraction=0.4)
+    model = study.best_model()
+    known = {name: model.score(data.data[apart], data.target[apart], metric=name) for name in ("log_loss", "accuracy")}
+    assert {name: study.test_metrics()[name] for name in known} == pytest.approx(known)
+    assert study.test_metrics()["log_loss"] != study.best_value
+
+
+def test_a_task_without_a_test_part_has_no_test_metrics() -> None:
+    study = make(None)
+    study.optimize(n_trials=1)
+    with pytest.raises(ValueError, match="got a task without a test part"):
+        study.test_metrics()
 
 
 def test_a_best_model_whose_weights_are_gone_is_trained_again_to_the_same_value() -> None:
