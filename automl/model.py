@@ -171,9 +171,13 @@ class Model:
                 warnings.warn(remark, stacklevel=3)
         else:
             notes.extend(remarks)
+        return self.target.decode(self.outputs(inputs))
+
+    def outputs(self, inputs: NDArray[np.float32]) -> NDArray[np.float32]:
+        """The network's outputs [n, n_outputs] for rows of a task's part, preprocessed already [n, n_features]."""
         rows = torch.from_numpy(inputs).clone()  # aligned as torch does it, see `module`
         with limited_threads(1):  # so that a number of cores never changes a bit of a prediction
-            return self.target.decode(predict_outputs(self.module, rows))
+            return predict_outputs(self.module, rows)
 
     def save(self, folder: str | os.PathLike[str]) -> Path:
         """Writes the model as a folder, whole or not at all; a model that is there already is replaced.

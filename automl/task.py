@@ -10,7 +10,7 @@ import hashlib
 import json
 import os
 import zipfile
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Unpack
@@ -31,6 +31,7 @@ from automl.targets import Kind, Label, TargetCoding, fit_target
 
 _FORMAT, _VERSION, _MARKER, _ARRAYS = "automl-task", 1, "task.json", "arrays.npz"
 _MIN_ROWS = 5
+_TOLD_IF_REPEATED = 0.1  # A share of the validation rows; a few are often chance.
 
 
 @dataclass(frozen=True, eq=False)
@@ -383,8 +384,24 @@ def _from_table(table: Table, target: str, name: str, recipe: Recipe, reference:
         digest=digest,
         reference={**reference, "name": name, "options": recipe.to_dict(), "digest": digest},
         image_shape=recipe.image_shape,
-        notes=(*table.notes, reading, *decisions),
+        notes=(*table.notes, reading, *decisions, *_repetition(train, validation)),
     )
+
+
+def _repetition(train: Part, validation: Part) -> list[str]:
+    """A note where many validation rows were trained on, as copies: learning by heart looks like understanding then."""
+    known = set(_rows_as_bytes(train))
+    repeated = sum(row in known for row in _rows_as_bytes(validation))
+    if repeated < _TOLD_IF_REPEATED * len(validation):
+        return []
+    return [
+        f"{repeated} of the {len(validation)} validation rows are trained on too, as copies: values look better than "
+        "they are on new rows; drop repeated rows."
+    ]
+
+
+def _rows_as_bytes(part: Part) -> Iterator[bytes]:
+    return (row.tobytes() + target.tobytes() for row, target in zip(part.inputs, part.targets, strict=True))
 
 
 def _with_truth_values(task: Task, targets: Iterable[object]) -> Task:

@@ -37,7 +37,7 @@ def benchmark(
             help="nasbot, nasbot-otmann (the paper's kernel alone), nao, nao-mutation (no latent steps), nao-single "
             "(one predictor), nao-supervised (no pre-training), nao-pseudo-labels, combined, evolution, local-search, "
             "uniform, random, tpe, gp, nsgaii, cmaes; with --transfer also "
-            "transfer, wscmaes, and NAME+enq for any; repeatable."
+            "transfer, wscmaes, and NAME+enq for any; your own by its import path, package.module:callable; repeatable."
         ),
     ] = None,
     trials: Annotated[int, typer.Option(help="Evaluations of a run.")] = 100,

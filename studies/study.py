@@ -311,6 +311,19 @@ class Study:
         kept = None if self._models_dir is None else kept_model(self._models_dir, trial, self.definition.task_digest)
         return kept or self._trained_again(trial)
 
+    def test_metrics(self) -> dict[str, float]:
+        """Every metric of the best model on the task's test part, by name.
+
+        The best trial looks better on the validation part, by which it was chosen, than it is; the test part took no
+        part in the search.
+
+        Raises:
+            ValueError: If no trial is complete yet, or the task has no test part.
+        """
+        if self.task.test is None:
+            raise ValueError("got a task without a test part, expected one; make the task with test_fraction=0.2.")
+        return self.task.scores(self.best_model().outputs(self.task.test.inputs), self.task.test)
+
     def _trained_again(self, trial: FrozenTrial) -> Model:
         _logger.warning("the weights of trial %d were not kept; it is trained again with the same seed", trial.number)
         candidate = self.space.decode(trial.params)

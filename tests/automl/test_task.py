@@ -202,6 +202,20 @@ def test_csv_parquet_frame_and_gzip_hold_the_same_task(tmp_path: Path) -> None:
     assert len({task.digest for task in tasks}) == 1
 
 
+@pytest.mark.parametrize(("copies", "told"), [(2, True), (1, False)])
+def test_copies_of_rows_in_both_parts_are_told(copies: int, told: bool) -> None:
+    rows = np.repeat(np.random.default_rng(0).normal(size=(60, 3)), copies, axis=0)
+    task = Task.from_arrays(rows, rows.sum(1))
+    repeated = {row.tobytes() for row in task.train.inputs} & {row.tobytes() for row in task.validation.inputs}
+    assert bool(repeated) is told
+    assert any("validation rows are trained on too, as copies" in note for note in task.notes) is told
+
+
+def test_equal_inputs_with_other_targets_are_no_copies() -> None:
+    task = Task.from_arrays(np.repeat(np.arange(30.0), 2)[:, None], np.arange(60.0))
+    assert not any("copies" in note for note in task.notes)
+
+
 def test_a_file_without_a_header_gets_names_and_a_note(tmp_path: Path) -> None:
     path = tmp_path / "bare.csv"
     np.savetxt(path, np.random.default_rng(0).normal(size=(40, 4)), delimiter=",")

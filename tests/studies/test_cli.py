@@ -99,6 +99,21 @@ def test_a_run_ends_with_a_model_and_says_what_to_do_next(copy: Path, capsys: py
     assert (copy / "best" / "model.safetensors").is_file()
 
 
+def test_rows_kept_apart_judge_the_best_model(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    arguments = ("run", "iris", "--trials", "2", "--test-fraction", "0.2", *FAST)
+    assert automl(*arguments) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].endswith("90 rows to train on, 30 to validate on, 30 to test on")
+    assert lines[-3].startswith("test log_loss: ")
+    assert automl(*arguments, "--json") == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["test"]["log_loss"] == pytest.approx(float(lines[-3].split()[2]), rel=1e-4)
+    assert found["test"]["log_loss"] != found["best_value"]
+
+
 def test_the_space_is_as_large_as_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     size = ("--max-layers", "2", "--max-units", "5", "--trials", "4", "--study", "small")

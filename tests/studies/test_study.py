@@ -8,9 +8,11 @@ import numpy as np
 import optuna
 import pytest
 from optuna.trial import FrozenTrial, TrialState
+from sklearn.datasets import load_iris
 
 from automl.errors import InputError
 from automl.model import Model
+from automl.splits import split
 from automl.task import Task
 from automl.trainer import TrainerSettings
 from studies.attributes import retried_numbers
@@ -27,6 +29,25 @@ def test_a_name_and_a_url_are_enough_to_go_on_with_a_study(url: str) -> None:
     whole.optimize(n_trials=4)
     assert values(again) == values(whole)
     assert (again.task, again.settings, again.space) == (IRIS, SETTINGS, whole.space)
+
+
+def test_the_best_model_is_judged_on_rows_apart_from_the_search(url: str) -> None:
+    data = load_iris()
+    task = Task.from_arrays(data.data, data.target, test_fraction=0.4)
+    study = make(url, task=task)
+    study.optimize(n_trials=2)
+    *_, apart = split(data.target, 0, validation_fraction=0.2, test_fraction=0.4)
+    model = study.best_model()
+    known = {name: model.score(data.data[apart], data.target[apart], metric=name) for name in ("log_loss", "accuracy")}
+    assert {name: study.test_metrics()[name] for name in known} == pytest.approx(known)
+    assert study.test_metrics()["log_loss"] != study.best_value
+
+
+def test_a_task_without_a_test_part_has_no_test_metrics() -> None:
+    study = make(None)
+    study.optimize(n_trials=1)
+    with pytest.raises(ValueError, match="got a task without a test part"):
+        study.test_metrics()
 
 
 @pytest.mark.slow
