@@ -24,14 +24,17 @@ from torch import Tensor, nn
 from automl.errors import InputError
 from automl.folders import file_digest, read_described, write_json, written_whole
 from automl.metrics import find_metric
-from automl.network import assemble, limited_threads, predict_outputs
+from automl.network import assemble, predict_outputs
 from automl.observations import Candidate, Evaluation
 from automl.preprocessing import Preprocessor
-from automl.tables import Table, as_column, as_table, read_table
+from automl.table_files import read_table
+from automl.tables import Table, as_column, as_table
 from automl.targets import TargetCoding
+from automl.torch_threads import limited_threads
 
 if TYPE_CHECKING:
-    from automl.task import ImageShape, Task
+    from automl.recipe import ImageShape
+    from automl.task import Task
     from automl.trainer import TrainingResult
 
 _FORMAT, _VERSION, _MARKER, _WEIGHTS = "automl-model", 1, "model.json", "model.safetensors"

@@ -7,7 +7,6 @@ transfer method has to beat, "wscmaes" Optuna's warm-started CMA-ES (Nomura et a
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from importlib import import_module
@@ -24,13 +23,13 @@ from automl.proposers.base import Proposer
 from automl.spaces.base import Space
 from studies.distributions import to_distributions
 from studies.objective import suggest
+from studies.quiet_optuna import experimental_features
+from studies.sampler_names import OPTUNA_SAMPLERS
 
 MakeProposer = Callable[..., Proposer]
 MakeAny = Callable[..., Proposer | optuna.samplers.BaseSampler]
 Sources = Mapping[str, Observations]
 """Past evaluations by the name of their task, all in the space of the target."""
-
-MakeSampler = Callable[[int], optuna.samplers.BaseSampler]
 
 
 class Searcher(Protocol):
@@ -47,7 +46,7 @@ class Searcher(Protocol):
 
 
 class ProposerSearcher:
-    """Drives a proposer. Its generators are those of `studies.samplers`: made of the seed and the trial's number.
+    """Drives a proposer, with generators made of seed and trial number as `studies.proposer_sampler` makes them.
 
     Args:
         proposer: What proposes.
@@ -200,19 +199,11 @@ _PROPOSERS: Final[Mapping[str, MakeProposer]] = {
     "local-search": _proposer("local_search", "LocalSearchProposer"),
     "uniform": _proposer("uniform", "UniformProposer"),
 }
-_OPTUNA: Final[Mapping[str, MakeSampler]] = {
-    "random": lambda seed: optuna.samplers.RandomSampler(seed=seed),
-    "tpe": lambda seed: optuna.samplers.TPESampler(seed=seed),
-    "gp": lambda seed: optuna.samplers.GPSampler(seed=seed),
-    "nsgaii": lambda seed: optuna.samplers.NSGAIISampler(seed=seed),
-    "cmaes": lambda seed: optuna.samplers.CmaEsSampler(seed=seed, warn_independent_sampling=False),
-}
-
 _WITH_SOURCES: Final[Mapping[str, MakeProposer]] = {"transfer": _proposer("transfer", "TransferProposer")}
 _ENQUEUED: Final = "+enq"
 _WARM_CMAES: Final = "wscmaes"
 
-SAMPLERS: Final = (*_PROPOSERS, *_OPTUNA)
+SAMPLERS: Final = (*_PROPOSERS, *OPTUNA_SAMPLERS)
 """Names of the samplers; others, proposers or Optuna's, are named by their import path, "package.module:callable"."""
 
 TRANSFER_SAMPLERS: Final = (*_WITH_SOURCES, _WARM_CMAES)
@@ -286,8 +277,8 @@ def make_proposer(name: str, space: Space) -> Proposer:
 def _searcher(name: str, space: Space, seed: int, sources: Sources) -> ProposerSearcher | OptunaSearcher:
     if name == _WARM_CMAES:
         return OptunaSearcher(_warm_cmaes(space, seed, sources), space)
-    if name in _OPTUNA:
-        return OptunaSearcher(_OPTUNA[name](seed), space)
+    if name in OPTUNA_SAMPLERS:
+        return OptunaSearcher(OPTUNA_SAMPLERS[name](seed), space)
     if name in _PROPOSERS:
         return ProposerSearcher(make_proposer(name, space), seed)
     make: MakeAny = _WITH_SOURCES[name] if name in _WITH_SOURCES else _seeded(_imported(name), seed)
@@ -320,8 +311,7 @@ def _warm_cmaes(space: Space, seed: int, sources: Sources) -> optuna.samplers.Ba
         for task in sources.values()
         for candidate, rank in zip(task.candidates, rankdata(task.values[:, 0]) / len(task), strict=True)
     ]
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)  # source_trials, since Optuna 2.6
+    with experimental_features():  # source_trials, since Optuna 2.6
         return optuna.samplers.CmaEsSampler(seed=seed, warn_independent_sampling=False, source_trials=trials)
 
 

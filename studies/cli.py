@@ -138,7 +138,7 @@ def worker(
     timeout: Timeout = None,
 ) -> None:
     """Join studies that run elsewhere and run trials for them."""
-    from studies.search import work
+    from studies.joining import work
 
     work(storage, study=study, trials=trials, timeout=timeout)
 

@@ -12,10 +12,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from automl.built_in_data import BUILT_IN
 from automl.errors import InputError
 from automl.preprocessing import fit_preprocessor
 from automl.tables import Table, as_column, as_table
-from automl.task import BUILT_IN, Task, load_task, task_from_reference
+from automl.task import Task, load_task, task_from_reference
 
 
 def write_csv(folder: Path, n: int = 60, name: str = "data.csv", **columns: Any) -> Path:
@@ -429,25 +430,38 @@ def test_bad_files_get_one_sentence_that_says_what_is_wrong(case: str, tmp_path:
     assert "\n" not in str(raised.value)
 
 
-def test_unknown_names_options_and_metrics_are_refused() -> None:
-    with pytest.raises(InputError, match="did you mean 'digits'"):
-        load_task("digist")
-    with pytest.raises(InputError, match="choose one of 'log_loss'"):
-        load_task("iris", metric="roc_auc")
-    with pytest.raises(InputError, match="leave rows for training"):
-        load_task("iris", validation_fraction=0.7, test_fraction=0.5)
-    with pytest.raises(InputError, match="expected 'classification' or 'regression'"):
-        load_task("iris", kind="ranking")  # type: ignore[arg-type]  # what a user may type
-    with pytest.raises(InputError, match="for a regression"):
-        load_task("iris", kind="regression")
-    with pytest.raises(InputError, match=r"\(12, 9, 3\), which seem to be height x width x channels"):
-        Task.from_arrays(np.zeros((10, 12, 9, 3)), [0, 1] * 5)
-    for shape in ((6,), (1, -2, -3), (1, 1, 2, 3)):
-        with pytest.raises(InputError, match="expected channels, height and width"):
-            Task.from_arrays(np.zeros((10, 6)), [0, 1] * 5, image_shape=shape)  # type: ignore[arg-type]  # the mistake
-    with pytest.raises(InputError, match="pixels 'b' are texts or truth values, expected numbers"):
-        Task.from_arrays({"a": np.arange(10), "b": ["x", "y"] * 5}, [0, 1] * 5, image_shape=(1, 1, 2))
-    with pytest.raises(InputError, match="10 rows of X and 9 targets"):
-        Task.from_arrays(np.zeros((10, 2)), np.zeros(9))
-    with pytest.raises(InputError, match=r"got the column 'x99' to ignore, which .* lacks"):
-        Task.from_arrays(np.eye(10), np.arange(10) % 2, ignore="x99")
+IMAGES = np.zeros((10, 12, 9, 3))
+PIXELS = np.zeros((10, 6))
+ANSWERS = [0, 1] * 5
+REFUSALS: list[tuple[Callable[[], Task], str]] = [
+    (lambda: load_task("digist"), "did you mean 'digits'"),
+    (lambda: load_task("iris", metric="roc_auc"), "choose one of 'log_loss'"),
+    (lambda: load_task("iris", validation_fraction=0.7, test_fraction=0.5), "leave rows for training"),
+    (lambda: load_task("iris", kind="ranking"), "expected 'classification' or 'regression'"),  # type: ignore[arg-type]  # what a user may type
+    (lambda: load_task("iris", kind="regression"), "for a regression"),
+    (
+        lambda: Task.from_arrays(IMAGES, ANSWERS),
+        r"\(12, 9, 3\), which seem to be height x width x channels",
+    ),
+    (
+        lambda: Task.from_arrays(PIXELS, ANSWERS, image_shape=(6,)),  # type: ignore[arg-type]  # the mistake
+        "expected channels, height and width",
+    ),
+    (lambda: Task.from_arrays(PIXELS, ANSWERS, image_shape=(1, -2, -3)), "expected channels, height and width"),
+    (
+        lambda: Task.from_arrays(PIXELS, ANSWERS, image_shape=(1, 1, 2, 3)),  # type: ignore[arg-type]  # the mistake
+        "expected channels, height and width",
+    ),
+    (
+        lambda: Task.from_arrays({"a": np.arange(10), "b": ["x", "y"] * 5}, ANSWERS, image_shape=(1, 1, 2)),
+        "pixels 'b' are texts or truth values, expected numbers",
+    ),
+    (lambda: Task.from_arrays(np.zeros((10, 2)), np.zeros(9)), "10 rows of X and 9 targets"),
+    (lambda: Task.from_arrays(np.eye(10), ANSWERS, ignore="x99"), "got the column 'x99' to ignore, which .* lacks"),
+]
+
+
+@pytest.mark.parametrize(("make", "sentence"), REFUSALS)
+def test_unknown_names_options_and_metrics_are_refused(make: Callable[[], Task], sentence: str) -> None:
+    with pytest.raises(InputError, match=sentence):
+        make()

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from studies import cli, search
+from studies import cli, joining
 from studies.study import load_study
 
 pytestmark = pytest.mark.usefixtures("_warnings_as_before")
@@ -417,7 +417,7 @@ def test_sigterm_stops_as_ctrl_c_does(monkeypatch: pytest.MonkeyPatch) -> None:
         raise AssertionError("the signal was ignored")
 
     before = signal.getsignal(signal.SIGTERM)
-    monkeypatch.setattr(search, "work", wait)
+    monkeypatch.setattr(joining, "work", wait)
     assert automl("worker") == 130
     assert signal.getsignal(signal.SIGTERM) == before
 
@@ -428,7 +428,7 @@ def test_a_fault_of_the_program_is_one_line_unless_a_traceback_is_wanted(
     def fail(*arguments: object, **settings: object) -> None:
         raise RuntimeError("the moon\nis full")
 
-    monkeypatch.setattr(search, "work", fail)
+    monkeypatch.setattr(joining, "work", fail)
     assert automl("worker") == 1
     error = capsys.readouterr().err
     assert error == "automl: RuntimeError: the moon is full (a fault of the program: --debug shows where)\n"

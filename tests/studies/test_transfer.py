@@ -27,7 +27,8 @@ from automl.surrogates.transfer_prior import TransferPriorSettings, fit_transfer
 from studies.attributes import PROPOSAL, TRANSFER
 from studies.objective import suggest
 from studies.past_studies import PastStudies, SourceStudy
-from studies.samplers import ProposerSampler, RegularisedEvolutionSampler
+from studies.proposer_sampler import ProposerSampler
+from studies.samplers import RegularisedEvolutionSampler
 from studies.storage import open_storage
 from studies.transfer import TransferSampler
 from tests.contracts.small_spaces import ChainSpace
