@@ -146,6 +146,21 @@ def coerced(parameter: Parameter, value: Value) -> Value:
     return parameter.choices[parameter.choices.index(value)]
 
 
+def nearest(parameter: Parameter, wanted: Value | None) -> Value:
+    """The value of the parameter that is nearest to `wanted`.
+
+    Args:
+        parameter: The range.
+        wanted: A number, clipped to the range, or a choice. Where it is no choice, or None, the answer is the first
+            choice or the middle of the range.
+    """
+    if isinstance(parameter, Categorical):
+        return wanted if wanted is not None and parameter.contains(wanted) else parameter.choices[0]
+    if wanted is None or isinstance(wanted, str):
+        return parameter.from_unit(0.5)
+    return coerced(parameter, min(max(wanted, parameter.low), parameter.high))
+
+
 def _is_number(value: Value) -> bool:
     return (
         isinstance(value, int | float | np.integer | np.floating)

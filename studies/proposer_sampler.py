@@ -11,7 +11,6 @@ import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 from threading import RLock
 from typing import Any
 
@@ -24,7 +23,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from automl.observations import Observations
 from automl.proposers.base import Proposal, Proposer
-from automl.proposers.uniform import UniformProposer
+from automl.proposers.pool import first_proposal
 from studies.attributes import PROPOSAL, json_ready
 from studies.distributions import to_distributions
 from studies.history import History, is_decided
@@ -44,7 +43,8 @@ class ProposerSampler(BaseSampler):
     Args:
         proposer: Answers "which candidate next?".
         seed: Seed of all proposals; None draws one.
-        n_startup_trials: Number of finished trials before the proposer is asked; until then proposals are random.
+        n_startup_trials: Number of finished trials before the proposer is asked; until then proposals are the
+            space's simple networks and random ones.
         independent_sampler: Answers for parameters that are not the space's; random by default.
 
     Raises:
@@ -134,8 +134,7 @@ class ProposerSampler(BaseSampler):
         finished = len(observations) + len(observations.failed)
         if finished >= self._n_startup_trials:
             return self.proposer.propose(observations, 1, generator)[0]
-        proposal = UniformProposer(self.space).propose(observations, 1, generator)[0]
-        return replace(proposal, notes={"origin": "random"})
+        return first_proposal(self.space, observations.digests, generator)
 
     def _collides(self, study: Study, trial: FrozenTrial, proposal: Proposal) -> bool:
         """Whether an older trial runs the same candidate by now: of two that propose it at once the younger yields."""

@@ -22,7 +22,7 @@ from automl.observations import Candidate, Observations
 from automl.proposers.base import Proposal
 from automl.proposers.nao import NAOProposer
 from automl.proposers.nasbot import NASBOTProposer
-from automl.proposers.pool import check_request, unseen_sample
+from automl.proposers.pool import check_request, first_proposal
 from automl.spaces.base import Space
 from automl.surrogates.base import Prediction
 from automl.surrogates.gaussian_pool import GaussianPool, independent_pool
@@ -34,7 +34,8 @@ class CombinedProposer:
 
     Args:
         space: The space to search.
-        n_startup: Number of known values before the models are asked; until then proposals are random.
+        n_startup: Number of known values before the models are asked; until then proposals are the space's
+            simple networks and random ones.
         n_from_nasbot: Number of NASBOT's own proposals that enter the pool; all of NAO's do.
         acquisition: "log-ei", "ei", "ucb", "thompson" or "ttei", of the mixture.
         nasbot: Brings candidates and the Gaussian process; made with the same acquisition function, else with its
@@ -85,7 +86,7 @@ class CombinedProposer:
             pool = self._pool(observations, generator)
             if pool:
                 return self._best(pool, observations, generator)
-        return Proposal(unseen_sample(self.space, observations.digests, generator), {"origin": "random"})
+        return first_proposal(self.space, observations.digests, generator)
 
     def _pool(self, observations: Observations, generator: np.random.Generator) -> list[Proposal]:
         """New candidates with notes on who brought them."""

@@ -29,7 +29,7 @@ from automl.acquisition import Acquisition, acquisition_values, check_acquisitio
 from automl.field_checks import check_counts
 from automl.observations import Candidate, Observations
 from automl.proposers.base import Proposal
-from automl.proposers.pool import check_request, unseen_sample
+from automl.proposers.pool import check_request, first_proposal
 from automl.scales import normal_scores
 from automl.spaces.base import Space
 from automl.surrogates.gaussian_pool import GaussianPool
@@ -180,7 +180,8 @@ class NAOProposer:
 
     Args:
         space: The space to search.
-        n_startup: Number of known values before the model is asked; until then proposals are random.
+        n_startup: Number of known values before the model is asked; until then proposals are the space's
+            simple networks and random ones.
         refit_every: Number of further values after which the model is fitted again, or a tenth of those it was fitted
             to where that is more.
         acquisition: "log-ei", "ei", "ucb", "thompson" or "ttei", of the ensemble's mean and covariance.
@@ -215,9 +216,8 @@ class NAOProposer:
             proposals = self._modelled(observations, n, seen, generator)
         seen |= {proposal.candidate.digest for proposal in proposals}
         while len(proposals) < n:
-            candidate = unseen_sample(self.space, seen, generator)
-            seen.add(candidate.digest)
-            proposals.append(Proposal(candidate, {"origin": "random"}))
+            proposals.append(first_proposal(self.space, seen, generator))
+            seen.add(proposals[-1].candidate.digest)
         return proposals
 
     def model(self, observations: Observations) -> NAOModel:

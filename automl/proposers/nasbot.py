@@ -24,7 +24,7 @@ from automl.acquisition import Acquisition, acquisition_values, check_acquisitio
 from automl.field_checks import check_counts
 from automl.observations import Candidate, Observations
 from automl.proposers.base import Proposal
-from automl.proposers.pool import check_request, mutants_by_rank, unseen_sample
+from automl.proposers.pool import check_request, first_proposal, mutants_by_rank, unseen_sample
 from automl.spaces.base import Space
 from automl.surrogates.architecture_gp import ArchitectureGP, ArchitectureGPSettings, FittedArchitectureGP
 from automl.surrogates.gaussian_pool import GaussianPool
@@ -65,7 +65,8 @@ class NASBOTProposer:
 
     Args:
         space: The space to search.
-        n_startup: Number of known values before the model is asked; until then proposals are random.
+        n_startup: Number of known values before the model is asked; until then proposals are the space's
+            simple networks, as in the authors' code, and random ones.
         acquisition: "log-ei", "ei", "ucb", "thompson" or "ttei".
         residuals: What the model's noise stands for. "value": for what a candidate is worth beyond what the kernel
             explains, as where it is trained once and kept; improvement is over the best observed value. "noise": for
@@ -106,7 +107,7 @@ class NASBOTProposer:
                 proposal = Proposal(found.candidate, self._notes(found, search.fitted))
                 search.take(found)
             else:
-                proposal = Proposal(unseen_sample(self.space, seen, generator), {"origin": "random"})
+                proposal = first_proposal(self.space, seen, generator)
             seen.add(proposal.candidate.digest)
             proposals.append(proposal)
         return proposals

@@ -43,7 +43,7 @@ def found_or_random(
     find: Callable[[set[str]], Proposal | None],
     n_random: int,
 ) -> list[Proposal]:
-    """`n` unseen proposals, made one after another: what `find` finds, or a random candidate where it finds none.
+    """`n` unseen proposals, made one after another: what `find` finds, else `first_proposal`.
 
     Args:
         space: The space to search.
@@ -62,10 +62,18 @@ def found_or_random(
     proposals = []
     for number in range(begun, begun + n):
         proposal = find(seen) if number >= n_random else None
-        proposal = proposal or Proposal(unseen_sample(space, seen, generator), {"origin": "random"})
+        proposal = proposal or first_proposal(space, seen, generator)
         seen.add(proposal.candidate.digest)
         proposals.append(proposal)
     return proposals
+
+
+def first_proposal(space: Space, seen: Set[str], generator: np.random.Generator) -> Proposal:
+    """What a search begins with: the first of the space's simple networks that is not in `seen`, else a random one."""
+    for candidate in space.initial:
+        if candidate.digest not in seen:
+            return Proposal(candidate, {"origin": "initial"})
+    return Proposal(unseen_sample(space, seen, generator), {"origin": "random"})
 
 
 def unseen_sample(space: Space, seen: Set[str], generator: np.random.Generator) -> Candidate:

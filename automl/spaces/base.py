@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from automl.observations import Candidate
-from automl.parameters import Parameter, Value, coerced
+from automl.parameters import Parameter, Value, coerced, nearest
 from automl.targets import Kind
 
 DECISION_OF_TASK: Mapping[str, str] = {"classification": "softmax", "regression": "linear"}
@@ -33,6 +33,7 @@ class Space(ABC):
       order.
     - `decode(encode(c)) == c` for every candidate that `sample` and `mutate` make.
     - Every name that `build` can ever ask is a key of `parameters`, always with that same range.
+    - `initial` holds candidates of the space, each once.
     - `space_from_dict(space.to_dict())` of `automl.spaces.registry` gives an equal space.
     """
 
@@ -74,6 +75,14 @@ class Space(ABC):
         """All candidates of a small finite space; None where they cannot be listed."""
         return None
 
+    @property
+    def initial(self) -> Sequence[Candidate]:
+        """Simple networks of common practice, which a search begins with; none by default.
+
+        The code of NASBOT's authors begins with a pool of plain feed-forward networks alike (Kandasamy et al. 2018).
+        """
+        return ()
+
     def for_task(self, kind: Kind, image_size: int | None = None) -> Space:
         """The same space with networks that fit a task.
 
@@ -107,6 +116,13 @@ class Space(ABC):
             return coerced(parameter, value)
 
         return self.build(look_up)
+
+    def nearest(self, wanted: Mapping[str, Value]) -> Candidate:
+        """The candidate that an assignment describes, as near as the ranges allow, see `automl.parameters.nearest`.
+
+        Unlike in `decode`, values may lie out of range, and names that the walk asks for may be missing.
+        """
+        return self.build(lambda name, parameter: nearest(parameter, wanted.get(name)))
 
     def sample(self, generator: np.random.Generator) -> Candidate:
         """A random candidate: every decision drawn uniformly on its scale, unless the space says otherwise."""

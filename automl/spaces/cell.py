@@ -35,6 +35,7 @@ from automl.spaces.cell_graphs import (
     tree_of,
 )
 from automl.spaces.hyperparameters import (
+    COMMON_PRACTICE,
     DEFAULT_HYPERPARAMETERS,
     Hyperparameters,
     check_names,
@@ -67,6 +68,7 @@ GRAPH_LINKS: Final = (
 """NAS-Bench-Graph's patterns: what each of the four operations reads, 0 for the input, k for the k-th operation."""
 
 _LINKS = "links"
+_CONVOLUTION, _SKIP = "nor_conv_3x3", "skip_connect"
 _LIST_LIMIT = 100_000  # Assignments; a larger space is not listed, and no more are remembered.
 
 
@@ -164,6 +166,16 @@ class CellSpace(Space):
     def parameters(self) -> Mapping[str, Parameter]:
         """Every parameter that `build` asks for, by name, in the order of the walk."""
         return {**self._structure, **self.hyperparameters}
+
+    @cached_property
+    def initial(self) -> tuple[Candidate, ...]:
+        """A chain of NAS-Bench-201's convolutions past which the input skips, where such cells are stacked."""
+        if self.links or not self.channels or not {_CONVOLUTION, _SKIP} <= set(self.operations):
+            return ()
+        chosen = {(tail, head): _CONVOLUTION if head == tail + 1 else self.zero for tail, head in self._pairs}
+        chosen[0, self.vertices - 1] = _SKIP
+        operations = {f"operation_{tail}_{head}": label for (tail, head), label in chosen.items()}
+        return (self.nearest({**COMMON_PRACTICE, **operations}),)
 
     def for_task(self, kind: Kind, image_size: int | None = None) -> CellSpace:
         """The same cells with the decision layer of a task, and no stage that its images are too small for."""

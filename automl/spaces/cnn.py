@@ -45,6 +45,15 @@ from kernels.architecture import CONVOLUTIONS, OUTPUT, POOLS, RESIDUALS, Archite
 _HALVED: Final = "/2"  # "conv3/2" is a conv3 layer of stride 2
 
 
+def _chain(learning_rate: float, layers: str, fc_units: int | None = None) -> Mapping[str, Value]:
+    """A plain network: layers such as "conv3:16" or "max-pool" one after another, and a fully connected one, if any."""
+    wanted: dict[str, Value] = {"learning_rate": learning_rate, WIRING: "chain"}
+    for layer, text in enumerate(layers.split(), start=1):
+        label, _, channels = text.partition(":")
+        wanted |= {"depth": layer, f"layer{layer}_label": label, f"layer{layer}_units": int(channels or 0)}
+    return {**wanted, "fc_layers": 0 if fc_units is None else 1, "fc1_units": fc_units or 0}
+
+
 @dataclass(frozen=True)
 class CNNSpace(LayeredSpace):
     """Convolutional networks and the hyperparameters of their training.
@@ -78,6 +87,11 @@ class CNNSpace(LayeredSpace):
     """
 
     _networks: ClassVar[str] = "a convolutional network"
+    _simple: ClassVar = (
+        _chain(3e-3, "conv3:16 max-pool conv3:32 max-pool", 64),
+        _chain(1e-3, "conv3:32 conv3:32 max-pool conv3:64 conv3:64 max-pool", 128),
+        _chain(3e-3, "res3:16 res3/2:32 res3/2:64"),
+    )
 
     max_layers: int = 12
     min_layers: int = 1

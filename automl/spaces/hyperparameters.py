@@ -61,6 +61,15 @@ def default_hyperparameters() -> dict[str, Parameter]:
     }
 
 
+COMMON_PRACTICE: Final[Mapping[str, Value]] = {
+    "learning_rate": 3e-3,
+    "weight_decay": 1e-4,
+    "batch_size": 32,
+    "dropout": 0.0,
+    "optimizer": "adamw",
+}
+"""Values of `default_hyperparameters` with which small networks usually learn, for the first candidates of a search."""
+
 DEFAULT_HYPERPARAMETERS: Final = Hyperparameters(default_hyperparameters())
 """`default_hyperparameters` as the immutable default of a space's field."""
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import ClassVar
 
@@ -12,7 +12,7 @@ import numpy as np
 from automl.observations import Candidate
 from automl.parameters import Parameter, Value
 from automl.spaces.base import Space
-from automl.spaces.hyperparameters import encode_hyperparameters
+from automl.spaces.hyperparameters import COMMON_PRACTICE, encode_hyperparameters
 from automl.spaces.neighbours import mutate_candidate
 from kernels.architecture import Architecture
 
@@ -25,6 +25,9 @@ class LayeredSpace(Space):
 
     _networks: ClassVar[str]
     """What the space's networks are, for refusals: "a multilayer perceptron"."""
+
+    _simple: ClassVar[Sequence[Mapping[str, Value]]]
+    """Assignments of simple networks to begin with; hyperparameters that are not named are those of common practice."""
 
     @property
     @abstractmethod
@@ -43,6 +46,11 @@ class LayeredSpace(Space):
     def parameters(self) -> Mapping[str, Parameter]:
         """Every parameter that `build` can ask for, by name, in the order of the walk."""
         return {**self._structure, **self.hyperparameters}
+
+    @cached_property
+    def initial(self) -> tuple[Candidate, ...]:
+        """Three plain networks, or fewer where the limits make them alike."""
+        return tuple(dict.fromkeys(self.nearest({**COMMON_PRACTICE, **wanted}) for wanted in self._simple))
 
     def encode(self, candidate: Candidate) -> dict[str, Value]:
         """The assignment from which `decode` makes `candidate`; its layers may stand in any topological order.

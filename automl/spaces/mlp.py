@@ -39,6 +39,14 @@ from automl.targets import Kind
 from kernels.architecture import INPUT, OUTPUT, RECTIFIERS, SIGMOIDS, Architecture
 
 
+def _chain(activation: str, n_layers: int, units: int, learning_rate: float) -> Mapping[str, Value]:
+    """A plain network: layers that are all alike, one after another."""
+    layers = range(1, n_layers + 1)
+    activations = {f"layer{layer}_activation": activation for layer in layers}
+    sizes = {f"layer{layer}_units": units for layer in layers}
+    return {"depth": n_layers, WIRING: "chain", "learning_rate": learning_rate, **activations, **sizes}
+
+
 @dataclass(frozen=True)
 class MLPSpace(LayeredSpace):
     """Multilayer perceptrons and the hyperparameters of their training.
@@ -63,6 +71,7 @@ class MLPSpace(LayeredSpace):
     """
 
     _networks: ClassVar[str] = "a multilayer perceptron"
+    _simple: ClassVar = (_chain("relu", 2, 128, 3e-3), _chain("elu", 3, 128, 1e-3), _chain("tanh", 1, 64, 1e-2))
 
     task_kind: Kind = "classification"
     min_layers: int = 1

@@ -68,6 +68,15 @@ def test_zero_operations_and_what_they_cut_off_are_left_out() -> None:
     assert cut.labels == ("ip", SKIP, "op")
 
 
+def test_stacked_cells_begin_with_a_chain_of_convolutions_past_which_the_input_skips() -> None:
+    space = CellSpace().for_task("classification", 8)
+    (simple,) = space.initial
+    chosen = {name: value for name, value in space.encode(simple).items() if name.startswith("operation")}
+    assert chosen == edges(CONV, NONE, CONV, SKIP, NONE, CONV)
+    assert CellSpace.nas_bench_201().initial == ()
+    assert CellSpace.nas_bench_graph().initial == ()
+
+
 def test_operations_that_do_not_matter_make_no_difference() -> None:
     space = CellSpace.nas_bench_201()
     dead = edges(NONE, CONV, CONV, SKIP, "avg_pool_3x3", CONV)

@@ -143,6 +143,17 @@ def test_images_keep_at_least_two_pixels_where_they_have_them(size: int | None, 
     assert CNNSpace().for_task("classification", image_size=size).halvings == halvings
 
 
+def test_the_networks_to_begin_with_are_plain_convolutional_ones() -> None:
+    graphs = [candidate.architecture for candidate in CNNSpace(image_size=16).initial]
+    assert [None if graph is None else graph.labels[1:-2] for graph in graphs] == [
+        ("conv3", "max-pool", "conv3", "max-pool", "fc"),
+        ("conv3", "conv3", "max-pool", "conv3", "conv3", "max-pool", "fc"),
+        ("res3", "res3", "res3"),
+    ]
+    assert graphs[2] is not None
+    assert graphs[2].strides == (None, 1, 2, 2, None, None)
+
+
 def test_a_layer_asks_for_at_most_four_parameters() -> None:
     names = CNNSpace(4).parameters
     assert [sum(name.startswith(f"layer{layer}_") for name in names) for layer in range(1, 5)] == [2, 4, 4, 4]

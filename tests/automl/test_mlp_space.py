@@ -81,6 +81,21 @@ def test_branches_join_the_decision_layer() -> None:
     assert len(decoded.parents[decoded.labels.index("softmax")]) == 2
 
 
+def test_the_networks_to_begin_with_are_plain_chains_within_the_limits() -> None:
+    graphs = [candidate.architecture for candidate in MLPSpace(max_layers=2, units=(8, 100)).initial]
+    assert [None if graph is None else (graph.labels[1:-2], graph.units[1:-2]) for graph in graphs] == [
+        (("relu", "relu"), (100, 100)),
+        (("elu", "elu"), (100, 100)),
+        (("tanh",), (64,)),
+    ]
+    assert [candidate.hyperparameters["learning_rate"] for candidate in MLPSpace().initial] == [3e-3, 1e-3, 1e-2]
+
+
+def test_networks_to_begin_with_that_limits_make_alike_are_one() -> None:
+    space = MLPSpace(max_layers=1, units=(8, 16), activations=("relu",), hyperparameters={})
+    assert len(space.initial) == 1
+
+
 def test_a_layer_asks_for_at_most_four_parameters() -> None:
     names = MLPSpace(max_layers=5).parameters
     assert [sum(name.startswith(f"layer{layer}_") for name in names) for layer in range(1, 6)] == [2, 4, 4, 4, 4]

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from automl.parameters import Categorical, Float, Int, Parameter, coerced, parameter_from_dict
+from automl.parameters import Categorical, Float, Int, Parameter, Value, coerced, nearest, parameter_from_dict
 
 EXAMPLES: tuple[Parameter, ...] = (
     Float(-1.0, 2.0),
@@ -104,3 +104,21 @@ def test_stored_numbers_are_coerced_to_the_type_of_the_parameter() -> None:
 def test_ranges_that_hold_nothing_are_refused(make: Any, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         make()
+
+
+@pytest.mark.parametrize(
+    ("parameter", "wanted", "found"),
+    [
+        (Float(0.0, 1.0), 2, 1.0),
+        (Float(1e-4, 1e-2, log=True), None, 1e-3),
+        (Int(8, 64), 100, 64),
+        (Int(8, 64), 9.0, 9),
+        (Int(8, 64), "wide", 36),
+        (Categorical(("relu", "tanh")), "tanh", "tanh"),
+        (Categorical(("relu", "tanh")), "elu", "relu"),
+    ],
+)
+def test_the_nearest_value_lies_within_the_range(parameter: Parameter, wanted: Value | None, found: Value) -> None:
+    value = nearest(parameter, wanted)
+    assert value == pytest.approx(found)
+    assert type(value) is type(found)

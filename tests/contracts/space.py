@@ -67,6 +67,20 @@ class SpaceContract:
             check(candidate.architecture)
             assert candidate.architecture == candidate.architecture.canonical()
 
+    def test_simple_networks_to_begin_with_are_candidates_of_the_space(self) -> None:
+        space = self.make_space()
+        assert len(set(space.initial)) == len(space.initial)
+        for candidate in space.initial:
+            assert space.decode(space.encode(candidate)) == candidate
+
+    @law
+    @given(data=st.data())
+    def test_the_candidate_nearest_to_an_assignment_within_the_ranges_is_its_own(self, data: st.DataObject) -> None:
+        space = self.make_space()
+        walk = Recorder(lambda name, parameter: data.draw(values_of(parameter), label=name))
+        candidate = space.build(walk)
+        assert space.nearest(walk.answers) == candidate
+
     @law
     @given(seed=SEEDS)
     def test_decoding_inverts_encoding_along_chains_of_mutations(self, seed: int) -> None:
