@@ -73,6 +73,7 @@ class DistanceTable:
     """Distances between the networks met so far: as a set grows, only pairs not seen before are computed.
 
     Networks are told apart by content. Memory is bounded: beyond `max_networks` the least recently used are forgotten.
+    A table changes as it is used: of several threads one at a time may ask.
 
     Args:
         nu_str: G weights of the structural cost.
