@@ -74,8 +74,12 @@ class TrainerSettings:
 
     def __post_init__(self) -> None:
         for name in ("max_epochs", "patience", "min_batches", "max_batches", "n_threads"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"got {name}={getattr(self, name)}, expected 1 or more; raise it.")
+            value = getattr(self, name)
+            if not isinstance(value, int | np.integer) or isinstance(value, bool):
+                raise ValueError(f"got {name}={value!r}, expected a whole number; round it.")
+            if value < 1:
+                raise ValueError(f"got {name}={value}, expected 1 or more; raise it.")
+            object.__setattr__(self, name, int(value))
         if self.max_batches < self.min_batches:
             raise ValueError(
                 f"got max_batches={self.max_batches} below min_batches={self.min_batches}, expected as many at least; "
@@ -87,6 +91,11 @@ class TrainerSettings:
             raise ValueError(f"got warmup={self.warmup}, expected a share from 0 to below 1; lower it.")
         if self.gradient_clip is not None and not self.gradient_clip > 0.0:
             raise ValueError(f"got gradient_clip={self.gradient_clip}, expected a positive norm or None; raise it.")
+        if not _is_device(self.device):
+            raise ValueError(
+                f"got device={self.device!r}, expected 'auto' or a device that torch knows; "
+                "'cpu', 'cuda' and 'cuda:1' are such names."
+            )
 
     def to_dict(self) -> dict[str, Any]:
         """The settings as JSON-ready fields."""
@@ -295,6 +304,17 @@ class _Run:
         )
         state = {name: tensor.detach().cpu().clone() for name, tensor in self.module.state_dict().items()}
         return TrainingResult(evaluation, state)
+
+
+def _is_device(name: object) -> bool:
+    """Whether torch knows the name; another machine may have the device where this one has not."""
+    if not isinstance(name, str):
+        return False
+    try:
+        _device(name)
+    except RuntimeError:
+        return False
+    return True
 
 
 def _device(name: str) -> torch.device:

@@ -264,3 +264,23 @@ def test_unknown_optimisers_and_bare_candidates_are_refused(wine: Task) -> None:
         evaluate_candidate(Candidate(MLP, VALUES | {"batch_size": 0}), wine)
     with pytest.raises(ValueError, match="without an architecture"):
         evaluate_candidate(Candidate(None, VALUES), wine)
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"max_epochs": 2.5}, "got max_epochs=2.5, expected a whole number"),
+        ({"n_threads": "2"}, "got n_threads='2', expected a whole number"),
+        ({"patience": True}, "got patience=True, expected a whole number"),
+        ({"device": "foo"}, "got device='foo', expected 'auto' or a device that torch knows"),
+        ({"device": 0}, "got device=0, expected 'auto' or a device that torch knows"),
+    ],
+)
+def test_settings_that_would_fail_every_training_are_refused(fields: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        TrainerSettings(**fields)
+
+
+def test_settings_take_the_whole_numbers_of_numpy_as_plain_ones() -> None:
+    settings = TrainerSettings(max_epochs=np.int64(3))  # type: ignore[arg-type]  # as NumPy's users write
+    assert json.loads(json.dumps(settings.to_dict()))["max_epochs"] == 3
