@@ -258,8 +258,8 @@ def assemble(
         dropout: Share of dense units dropped in training.
 
     Raises:
-        ValueError: If a CNN or a network of cells has no image, a layer of images follows a flat one, or nobody knows
-            what a cell's operation computes.
+        ValueError: If a CNN or a network of cells has no image or one of another size than the rows, a layer of images
+            follows a flat one, no decision layer leads to the output, or nobody knows what a cell's operation computes.
     """
     if not 0.0 <= dropout < 1.0:
         raise ValueError(f"got dropout={dropout}, expected a share from 0 to below 1; lower it.")
@@ -268,6 +268,17 @@ def assemble(
         raise ValueError(
             f"got a {kind} for rows of {n_inputs} numbers without an image shape, expected images; "
             "use MLPSpace for tables, or give image_shape."
+        )
+    if architecture.family != "mlp" and math.prod(image_shape or ()) != n_inputs:
+        raise ValueError(
+            f"got images of shape {image_shape} in rows of {n_inputs} numbers, expected as many numbers; "
+            "mend image_shape or n_inputs."
+        )
+    undecided = {architecture.labels[layer] for layer in architecture.parents[architecture.output]} - {*DECISIONS}
+    if undecided:
+        raise ValueError(
+            f"got a network that ends in {', '.join(sorted(undecided))}, expected 'softmax' or 'linear' before 'op'; "
+            "add such a layer."
         )
     input_shape: Shape = (n_inputs,) if architecture.family == "mlp" else tuple(image_shape or ())
     return _assemble(architecture, input_shape, n_outputs, dropout)

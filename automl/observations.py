@@ -16,7 +16,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from automl.parameters import Value
+from automl.parameters import Value, plain
 from kernels.architecture import Architecture
 
 Status = Literal["complete", "pruned", "failed"]
@@ -29,14 +29,24 @@ class Candidate:
     Args:
         architecture: The layer graph, in canonical order where a space made it; None in a space of hyperparameters
             alone.
-        hyperparameters: Values by name; copied, and read-only from then on.
+        hyperparameters: Values by name; copied, and read-only from then on. True, 1 and 1.0 are different values.
     """
 
     architecture: Architecture | None
     hyperparameters: Mapping[str, Value] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "hyperparameters", MappingProxyType(dict(self.hyperparameters)))
+        values = {name: plain(value) for name, value in self.hyperparameters.items()}
+        object.__setattr__(self, "hyperparameters", MappingProxyType(values))
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Candidate):
+            return NotImplemented
+        return (
+            self.architecture == other.architecture
+            and self.hyperparameters == other.hyperparameters
+            and all(type(value) is type(other.hyperparameters[name]) for name, value in self.hyperparameters.items())
+        )
 
     def __hash__(self) -> int:
         return hash((self.architecture, tuple(sorted(self.hyperparameters.items()))))

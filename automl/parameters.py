@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -27,6 +27,8 @@ class Float:
 
     def __post_init__(self) -> None:
         _check_range(self.low, self.high, self.log)
+        for bound in ("low", "high"):
+            object.__setattr__(self, bound, float(getattr(self, bound)))
 
     def sample(self, generator: np.random.Generator) -> float:
         """A draw, uniform on the parameter's scale."""
@@ -59,6 +61,10 @@ class Int:
 
     def __post_init__(self) -> None:
         _check_range(self.low, self.high, self.log)
+        for bound in ("low", "high"):
+            if not float(getattr(self, bound)).is_integer():
+                raise ValueError(f"got the range {self.low} to {self.high}, expected whole bounds; round them.")
+            object.__setattr__(self, bound, int(getattr(self, bound)))
 
     def sample(self, generator: np.random.Generator) -> int:
         """A draw, uniform on the parameter's scale; on a logarithmic one each integer owns the half-unit around it."""
@@ -91,7 +97,7 @@ class Categorical:
     choices: tuple[Value, ...]
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "choices", tuple(self.choices))
+        object.__setattr__(self, "choices", tuple([_choice(choice) for choice in self.choices]))
         if not self.choices or len(set(self.choices)) != len(self.choices):
             raise ValueError(f"got the choices {self.choices}, expected one or more, each once; drop repeated choices.")
 
@@ -169,7 +175,25 @@ def _is_number(value: Value) -> bool:
     )
 
 
+def plain(value: Any) -> Any:
+    """The value, a NumPy scalar as the Python number or text that it equals: JSON knows no others."""
+    return value.item() if isinstance(value, np.generic) else value
+
+
+def _choice(choice: Any) -> Value:
+    choice = plain(choice)
+    if choice is not None and not isinstance(choice, bool | int | float | str):
+        raise ValueError(
+            f"got the choice {choice!r}, expected a text, a number or a truth value; "
+            "name the choice and look up in the objective what it stands for."
+        )
+    return cast(Value, choice)
+
+
 def _check_range(low: float, high: float, log: bool) -> None:
+    for bound in (low, high):
+        if not isinstance(bound, int | float | np.integer | np.floating):
+            raise ValueError(f"got the bound {bound!r}, expected a number; give the lowest and the highest value.")
     if not (math.isfinite(low) and math.isfinite(high) and low <= high):
         raise ValueError(
             f"got the range {low} to {high}, expected finite bounds with low <= high; exchange or mend them."

@@ -75,8 +75,12 @@ class TrainerSettings:
 
     def __post_init__(self) -> None:
         for name in ("max_epochs", "patience", "min_batches", "max_batches", "n_threads"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"got {name}={getattr(self, name)}, expected 1 or more; raise it.")
+            value = getattr(self, name)
+            if not isinstance(value, int | np.integer) or isinstance(value, bool):
+                raise ValueError(f"got {name}={value!r}, expected a whole number; round it.")
+            if value < 1:
+                raise ValueError(f"got {name}={value}, expected 1 or more; raise it.")
+            object.__setattr__(self, name, int(value))
         if self.max_batches < self.min_batches:
             raise ValueError(
                 f"got max_batches={self.max_batches} below min_batches={self.min_batches}, expected as many at least; "
@@ -88,6 +92,11 @@ class TrainerSettings:
             raise ValueError(f"got warmup={self.warmup}, expected a share from 0 to below 1; lower it.")
         if self.gradient_clip is not None and not self.gradient_clip > 0.0:
             raise ValueError(f"got gradient_clip={self.gradient_clip}, expected a positive norm or None; raise it.")
+        if not _is_device(self.device):
+            raise ValueError(
+                f"got device={self.device!r}, expected 'auto' or a device that torch knows; "
+                "'cpu', 'cuda' and 'cuda:1' are such names."
+            )
 
     def to_dict(self) -> dict[str, Any]:
         """The settings as JSON-ready fields."""
@@ -129,7 +138,7 @@ def evaluate_candidate(
         candidate: With an architecture.
         task: What to train on.
         settings: The trainer's settings; the defaults where None.
-        seed: Seed of the weights, batches and dropout.
+        seed: Seed of the weights, batches and dropout; see `train` on threads.
         report: Told of every epoch; may stop the training.
 
     Raises:
@@ -171,7 +180,8 @@ def train(
         hyperparameters: `learning_rate`, `weight_decay`, `batch_size` and `optimizer` ("adamw", "sgd", "rmsprop"), each
             with a default; others are left to whoever built the module.
         settings: The trainer's settings; the defaults where None.
-        seed: Seed of the batches and of dropout; the global random state is left as it was.
+        seed: Seed of the batches and of dropout; the global random state is left as it was. That state is the
+            process's: trainings in several of its threads at once draw from each other's, and do not repeat.
         report: Told of every epoch; may stop the training.
 
     Returns:
@@ -179,7 +189,8 @@ def train(
         exceptions.
 
     Raises:
-        ValueError: If the optimiser is unknown or a hyperparameter out of range.
+        ValueError: If the optimiser is unknown, a hyperparameter out of range, or the module has nothing to train or
+            other outputs than the task.
     """
     settings = settings or TrainerSettings()
     device = _device(settings.device)
@@ -216,10 +227,11 @@ class _Run:
         self.settings = settings
         self.inputs, self.targets = _tensors(task.train, device)
         self.validation_inputs, _ = _tensors(task.validation, device)
+        _check_module(self.module, self.inputs, task.n_outputs)
         self.weights = FlatWeights(self.module)
         self.loss_gradients = _loss_gradients(self.module, self.weights, _loss(task))
-        self.learning_rate = float(hyperparameters["learning_rate"])
-        self.weight_decay = float(hyperparameters["weight_decay"])
+        self.learning_rate = _rate("learning_rate", hyperparameters)
+        self.weight_decay = _rate("weight_decay", hyperparameters)
         self.step = optimizer_step(self.weights, str(hyperparameters["optimizer"]))
         self.batch_size = _batch_size(int(hyperparameters["batch_size"]), len(self.targets), settings)
         self.generator = torch.Generator().manual_seed(seed)
@@ -298,6 +310,17 @@ class _Run:
         return TrainingResult(evaluation, state)
 
 
+def _is_device(name: object) -> bool:
+    """Whether torch knows the name; another machine may have the device where this one has not."""
+    if not isinstance(name, str):
+        return False
+    try:
+        _device(name)
+    except RuntimeError:
+        return False
+    return True
+
+
 def _device(name: str) -> torch.device:
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -336,6 +359,29 @@ def _batch_size(wanted: int, n_rows: int, settings: TrainerSettings) -> int:
         raise ValueError(f"got batch_size={wanted}, expected 1 or more; raise it.")
     smallest = max(wanted, math.ceil(n_rows / settings.max_batches))
     return min(smallest, max(_MIN_BATCH_SIZE, n_rows // settings.min_batches))
+
+
+def _rate(name: str, hyperparameters: Mapping[str, Value]) -> float:
+    rate = float(hyperparameters[name])
+    if rate < 0.0:
+        raise ValueError(f"got {name}={rate}, expected 0 or more; raise it.")
+    return rate
+
+
+def _check_module(module: nn.Module, inputs: Tensor, n_outputs: int) -> None:
+    """Refuses what would train on something else than the task's targets: outputs too many are no error to torch."""
+    if not any(parameter.requires_grad for parameter in module.parameters()):
+        raise ValueError("got a module without weights to train, expected some; set requires_grad where it is not.")
+    rows = inputs[:2]
+    module.eval()
+    with torch.no_grad():
+        outputs = module(rows)
+    if not isinstance(outputs, Tensor) or outputs.shape != (len(rows), n_outputs):
+        shape = tuple(outputs.shape) if isinstance(outputs, Tensor) else type(outputs).__name__
+        raise ValueError(
+            f"got a module whose outputs for {len(rows)} rows are of shape {shape}, "
+            f"expected {(len(rows), n_outputs)}; end it in the task's n_outputs."
+        )
 
 
 def _is_out_of_memory(error: Exception) -> bool:

@@ -72,6 +72,9 @@ class Architecture:
                 raise ValueError(
                     f"got {len(values)} {name} for {n} labels; give one entry a layer, None where a layer has none."
                 )
+        for layer, text in enumerate(self.labels):
+            if not isinstance(text, str):
+                raise ValueError(f"layer {layer} has the label {text!r}, expected a text; name the layer's operation.")
         for label in (INPUT, OUTPUT):
             if self.labels.count(label) != 1:
                 raise ValueError(

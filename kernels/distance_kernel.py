@@ -58,7 +58,8 @@ class DistanceTableKernel(Kernel):  # type: ignore[misc]  # gpytorch has no type
         outputscale_constraint: Constraint of `outputscale`; positive by default.
 
     Raises:
-        ValueError: If the table is not square, groups, powers and columns disagree, or an anchor is no row.
+        ValueError: If the table is not square or of another type, groups, powers and columns disagree, or an anchor is
+            no row.
     """
 
     table: Tensor  # (C, N, N), scaled and raised to its group's power
@@ -82,6 +83,7 @@ class DistanceTableKernel(Kernel):  # type: ignore[misc]  # gpytorch has no type
         outputscale_constraint: Interval | None = None,
     ) -> None:
         super().__init__(batch_shape=batch_shape or torch.Size(), active_dims=active_dims)
+        _check_dtype(distances)
         n_columns = distances.shape[-1]
         self.groups = [list(group) for group in (groups or [range(n_columns)])]
         self.powers = list(powers or [1.0] * len(self.groups))
@@ -284,6 +286,14 @@ def _gather(matrix: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
     batch = matrix.shape[:-2]
     grids = [torch.arange(size).reshape(size, *[1] * (len(batch) - place + 1)) for place, size in enumerate(batch)]
     return matrix[(*grids, rows, columns)]
+
+
+def _check_dtype(distances: Tensor) -> None:
+    if not isinstance(distances, Tensor) or distances.dtype not in (torch.float32, torch.float64):
+        raise ValueError(
+            f"got distances as a {type(distances).__name__} of {getattr(distances, 'dtype', 'no type')}, "
+            "expected a tensor of float32 or float64; convert them, torch.as_tensor takes arrays."
+        )
 
 
 def _check_table(distances: Tensor, n_columns: int, anchors: Tensor | None) -> None:

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -40,6 +41,11 @@ class _Layers:
     labels: npt.NDArray[np.int64]
     masses: Floats
     lengths: Floats
+
+    @cached_property
+    def content(self) -> tuple[bytes, bytes, bytes]:
+        """All of it, to sort networks by."""
+        return self.labels.tobytes(), self.masses.tobytes(), self.lengths.tobytes()
 
 
 def otmann_distances(
@@ -73,6 +79,7 @@ class DistanceTable:
     """Distances between the networks met so far: as a set grows, only pairs not seen before are computed.
 
     Networks are told apart by content. Memory is bounded: beyond `max_networks` the least recently used are forgotten.
+    A table changes as it is used: of several threads one at a time may ask.
 
     Args:
         nu_str: G weights of the structural cost.
@@ -104,8 +111,7 @@ class DistanceTable:
         self.max_networks = max_networks
         self.n_threads = n_threads
         self._given_costs = label_costs
-        self._labels: dict[str, None] = {}  # in the order they were met, so that rows of the costs stay where they are
-        self._blocks = np.empty(0, dtype=np.int64)
+        self._labels: tuple[str, ...] = ()  # sorted, lest the last bits of a distance tell in which order they were met
         self._family: Family | None = None
         self._forget()
 
@@ -146,12 +152,11 @@ class DistanceTable:
             return self._given_costs
         if family != "graph":
             return label_costs_for(family)
-        self._labels |= dict.fromkeys(label for architecture in architectures for label in architecture.labels)
-        costs = label_costs_for(family, self._labels)
-        if not np.array_equal(costs.blocks[: len(self._blocks)], self._blocks):
-            self._forget()  # a new label joins blocks by which the networks met so far are sorted
-        self._blocks = costs.blocks
-        return costs
+        labels = tuple(sorted({*self._labels}.union(*(architecture.labels for architecture in architectures))))
+        if labels != self._labels:
+            self._labels = labels
+            self._forget()  # the networks met so far are sorted by rows of the costs, which move
+        return label_costs_for(family, labels)
 
     def _forget(self) -> None:
         self._slots: dict[Architecture, int] = {}  # the least recently used first
@@ -197,8 +202,16 @@ class DistanceTable:
             return
         low, high = np.minimum(rows[i], columns[j]), np.maximum(rows[i], columns[j])
         low, high = np.divmod(np.unique(low * len(self._d) + high), len(self._d))
-        d = _solve(self._layers, np.stack([low, high], axis=1), self.nu_str, costs, self.n_threads)
+        d = _solve(self._layers, self._ordered(np.stack([low, high], axis=1)), self.nu_str, costs, self.n_threads)
         self._d[low, high] = self._d[high, low] = d
+
+    def _ordered(self, pairs: Indices) -> Indices:
+        """The pairs (P, 2), each in an order of its networks' content, on which the last bits then depend alone."""
+        rank = np.empty(len(self._layers), dtype=np.int64)
+        networks = np.unique(pairs)
+        rank[sorted(networks.tolist(), key=lambda network: self._layers[network].content)] = np.arange(len(networks))
+        turned = rank[pairs[:, 0]] > rank[pairs[:, 1]]
+        return np.where(turned[:, None], pairs[:, ::-1], pairs)
 
 
 def _layers(architecture: Architecture, family: Family, costs: LabelCosts) -> _Layers:

@@ -16,7 +16,7 @@ from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from hashlib import blake2b
 from math import log2
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -55,7 +55,7 @@ def weisfeiler_lehman_kernel(
         A float64 array (len(a), len(b)) with entries in [0, 1].
 
     Raises:
-        ValueError: If `iterations` is negative.
+        ValueError: If `iterations` is negative or the direction unknown.
     """
     graphs = [*a, *(b or ())]
     matrix = count_matrix(
@@ -87,10 +87,12 @@ def weisfeiler_lehman_counts(
         last_alone: Whether the colours of the last round alone are counted, and not those of all rounds together.
 
     Raises:
-        ValueError: If `iterations` is negative.
+        ValueError: If `iterations` is negative or the direction unknown.
     """
     if iterations < 0:
         raise ValueError(f"got {iterations} iterations, expected 0 or more; 1 to 3 are usual.")
+    if direction not in get_args(Direction):
+        raise ValueError(f"got the direction {direction!r}, expected 'parents', 'children' or 'both'; choose one.")
     colours = [_digest(key) for key in _layer_keys(architecture, with_units)]
     counts = Counter(colours)
     nowhere: tuple[tuple[int, ...], ...] = ((),) * len(architecture)

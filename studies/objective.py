@@ -40,6 +40,10 @@ def suggest(trial: BaseTrial, space: Space) -> Candidate:
         trial: Optuna's trial, running or fixed.
         space: The space to walk.
 
+    Raises:
+        ValueError: If a value that was queued out of its range leads out of the space; one that makes a network is
+            taken, as Optuna takes it.
+
     Examples:
         >>> from automl.spaces.mlp import MLPSpace
         >>> space = MLPSpace(max_layers=3)
@@ -47,7 +51,23 @@ def suggest(trial: BaseTrial, space: Space) -> Candidate:
         >>> suggest(optuna.trial.FixedTrial(assignment), space) == space.decode(assignment)
         True
     """
-    return space.build(lambda name, parameter: _suggest(trial, name, parameter))
+    beyond: dict[str, Value] = {}
+
+    def choose(name: str, parameter: Parameter) -> Value:
+        value = _suggest(trial, name, parameter)
+        if not parameter.contains(value):
+            beyond[name] = value
+        return value
+
+    try:
+        return space.build(choose)
+    except (LookupError, ValueError) as error:
+        if not beyond:
+            raise
+        name, value = next(iter(beyond.items()))
+        raise ValueError(
+            f"got {name} = {value!r}, expected a value in {space.parameters[name]}; queue the trial with such a one."
+        ) from error
 
 
 def _suggest(trial: BaseTrial, name: str, parameter: Parameter) -> Value:

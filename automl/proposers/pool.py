@@ -115,6 +115,8 @@ def unseen_mutant(
                 mutant = space.mutate(mutant, generator)
             if mutant.digest not in seen:
                 return mutant
+            if mutant is parent:  # the space has no other, which is costly to find out
+                return None
     return None
 
 

@@ -35,10 +35,24 @@ class TaskData:
     Args:
         features: What was evaluated, an `n x P` array on the unit scale.
         scores: Their losses on a scale that all tasks share (`automl.scales.normal_scores`), `n`.
+
+    Raises:
+        ValueError: If there is not one row of features a score, or a number is not finite.
     """
 
     features: NDArray[np.float64]
     scores: NDArray[np.float64]
+
+    def __post_init__(self) -> None:
+        if self.features.ndim != 2 or self.scores.shape != self.features.shape[:1]:
+            raise ValueError(
+                f"got features of shape {self.features.shape} for scores of shape {self.scores.shape}, "
+                "expected n x P and n; give one row a score."
+            )
+        if not (np.isfinite(self.features).all() and np.isfinite(self.scores).all()):
+            raise ValueError(
+                "got features or scores that are NaN or infinite, expected finite ones; leave such rows out."
+            )
 
 
 @dataclass(frozen=True)

@@ -32,7 +32,14 @@ from automl.surrogates.base import Prediction
 from automl.surrogates.candidate_kernel import CandidateKernel, Tables
 from automl.surrogates.gaussian_pool import GaussianPool, stable_cholesky
 from automl.surrogates.map_fit import FittedPrior, fit_by_map
-from automl.surrogates.structure import SORTS_OF_LAYERS, CandidatePool, HyperparameterCodes, ListedPool, graph_of
+from automl.surrogates.structure import (
+    SORTS,
+    SORTS_OF_LAYERS,
+    CandidatePool,
+    HyperparameterCodes,
+    ListedPool,
+    graph_of,
+)
 from kernels.count_kernel import CountKernel, Distances
 from kernels.distance_kernel import DistanceTableKernel
 from kernels.layer_costs import LabelCosts
@@ -63,6 +70,9 @@ class ArchitectureGPSettings:
             spread; predictions use all.
         max_iterations: L-BFGS iterations of a fit.
         smallest_noise: Lower bound of the noise's variance, that of the scores being 1.
+
+    Raises:
+        ValueError: If a sort is unknown or a number out of range.
     """
 
     sorts: tuple[str, ...] = SORTS_OF_LAYERS
@@ -75,6 +85,17 @@ class ArchitectureGPSettings:
     fitted_at_most: int = 120
     max_iterations: int = 50
     smallest_noise: float = 1e-4
+
+    def __post_init__(self) -> None:
+        unknown = [sort for sort in self.sorts if sort not in SORTS]
+        if unknown:
+            raise ValueError(f"got the sorts {unknown}, expected some of {sorted(SORTS)}; remove or rename them.")
+        for name in ("refit_every", "fitted_at_most", "max_iterations"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"got {name} = {getattr(self, name)}, expected at least 1; raise it.")
+        for name in ("typical", "smallest_noise"):
+            if not getattr(self, name) > 0:
+                raise ValueError(f"got {name} = {getattr(self, name)}, expected a positive number; raise it.")
 
 
 @dataclass(frozen=True)

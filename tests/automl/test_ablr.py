@@ -150,3 +150,19 @@ def test_a_task_that_is_left_out_no_longer_counts() -> None:
 def test_leaving_out_every_task_is_refused(model: ABLR) -> None:
     with pytest.raises(ValueError, match="got no task to keep"):
         model.of_tasks([])
+
+
+@pytest.mark.parametrize(
+    ("features", "scores", "message"),
+    [
+        (np.zeros((3, 2)), np.zeros(4), r"got features of shape \(3, 2\) for scores of shape \(4,\)"),
+        (np.zeros(3), np.zeros(3), "expected n x P and n"),
+        (np.full((3, 2), np.nan), np.zeros(3), "NaN or infinite"),
+        (np.zeros((3, 2)), np.array([0.0, np.inf, 1.0]), "NaN or infinite"),
+    ],
+)
+def test_evaluations_that_are_no_data_of_a_task_are_refused(
+    features: NDArray[np.float64], scores: NDArray[np.float64], message: str
+) -> None:
+    with pytest.raises(ValueError, match=message):
+        TaskData(features, scores)

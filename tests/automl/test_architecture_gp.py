@@ -199,3 +199,19 @@ def test_candidates_with_and_without_architecture_do_not_mix() -> None:
     mixed = (Candidate(chain(["relu"], [8])), Candidate(None))
     with pytest.raises(ValueError, match="without an architecture among others"):
         ArchitectureGP({}).fit(Observations(mixed, np.array([[0.0], [1.0]])))
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"sorts": ("labels", "colours")}, r"got the sorts \['colours'\], expected some of"),
+        ({"refit_every": 0}, "got refit_every = 0, expected at least 1"),
+        ({"fitted_at_most": 0}, "got fitted_at_most = 0, expected at least 1"),
+        ({"max_iterations": 0}, "got max_iterations = 0, expected at least 1"),
+        ({"typical": 0.0}, "got typical = 0.0, expected a positive number"),
+        ({"smallest_noise": -1.0}, "got smallest_noise = -1.0, expected a positive number"),
+    ],
+)
+def test_settings_that_leave_no_process_are_refused(fields: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        ArchitectureGPSettings(**fields)

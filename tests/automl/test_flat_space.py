@@ -52,3 +52,10 @@ def test_spaces_that_differ_in_the_order_of_their_ranges_are_different_values() 
     assert space.sample(np.random.default_rng(0)) != other.sample(np.random.default_rng(0))
     assert space != other
     assert len({space, other, FlatSpace(ranges)}) == 2
+
+
+def test_bounds_given_as_whole_numbers_make_no_candidate_look_new() -> None:
+    space = FlatSpace({"momentum": Float(0, 1)})
+    assert space.parameters["momentum"].from_unit(1.0) == 1.0
+    edge = Candidate(None, {"momentum": space.parameters["momentum"].from_unit(1.0)})
+    assert edge.digest == space.decode(space.encode(edge)).digest

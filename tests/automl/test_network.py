@@ -201,3 +201,19 @@ def test_a_network_learns_by_plain_gradient_descent() -> None:
         optimizer.step()
         losses.append(loss.item())
     assert losses[0] == pytest.approx(np.log(2), abs=0.1) and losses[-1] < 0.2
+
+
+def test_an_image_shape_that_does_not_fit_the_rows_is_refused() -> None:
+    architecture = Architecture(
+        ("ip", "conv3", "fc", "softmax", "op"), (None, 4, 8, None, None), ((0, 1), (1, 2), (2, 3), (3, 4))
+    )
+    with pytest.raises(ValueError, match=r"got images of shape \(1, 5, 5\) in rows of 12 numbers"):
+        build_network(architecture, n_inputs=12, n_outputs=3, image_shape=(1, 5, 5))
+
+
+@pytest.mark.parametrize("labels", [("ip", "relu", "op"), ("ip", "softmax", "relu", "op"), ("ip", "op")])
+def test_a_network_that_decides_nothing_is_refused(labels: tuple[str, ...]) -> None:
+    units = tuple(5 if label == "relu" else None for label in labels)
+    architecture = Architecture(labels, units, tuple((i, i + 1) for i in range(len(labels) - 1)))
+    with pytest.raises(ValueError, match=rf"got a network that ends in {labels[-2]}, expected 'softmax' or 'linear'"):
+        build_network(architecture, n_inputs=4, n_outputs=3)

@@ -107,3 +107,17 @@ def test_values_cannot_be_changed_and_the_callers_own_array_stays_writable() -> 
 def test_values_that_are_no_losses_of_the_candidates_are_refused(n: int, values: Any, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         Observations(candidates(n), values)
+
+
+@pytest.mark.parametrize(("one", "other"), [(1, True), (0, False), (1, 1.0)])
+def test_candidates_are_equal_where_their_digests_are(one: Value, other: Value) -> None:
+    first, second = Candidate(NETWORK, {"nesterov": one}), Candidate(NETWORK, {"nesterov": other})
+    assert first.digest != second.digest
+    assert first != second
+    assert first == Candidate(NETWORK, {"nesterov": one})
+
+
+def test_a_candidate_takes_the_numbers_of_numpy_as_plain_ones() -> None:
+    candidate = Candidate(None, {"batch_size": np.int64(32), "dropout": np.float64(0.5)})  # type: ignore[dict-item]  # as NumPy's users write
+    assert candidate == Candidate(None, {"batch_size": 32, "dropout": 0.5})
+    assert candidate.digest == Candidate(None, {"batch_size": 32, "dropout": 0.5}).digest

@@ -96,6 +96,10 @@ def test_stored_numbers_are_coerced_to_the_type_of_the_parameter() -> None:
         (lambda: Float(0.0, 1.0, log=True), "lower bound 0.0 on a logarithmic scale"),
         (lambda: Int(5, 4), "range 5 to 4"),
         (lambda: Int(0, 4, log=True), "lower bound 0 on a logarithmic scale"),
+        (lambda: Int(1.5, 4), "range 1.5 to 4, expected whole bounds"),  # type: ignore[arg-type]  # wrong on purpose
+        (lambda: Float("0", 1.0), "the bound '0', expected a number"),  # type: ignore[arg-type]  # wrong on purpose
+        (lambda: Int(None, 4), "the bound None, expected a number"),  # type: ignore[arg-type]  # wrong on purpose
+        (lambda: Categorical(([16, 16], [32])), r"the choice \[16, 16\], expected a text, a number or a truth value"),  # type: ignore[arg-type]  # wrong on purpose
         (lambda: Categorical(()), "expected one or more"),
         (lambda: Categorical(("a", "a")), "each once"),
         (lambda: parameter_from_dict({"type": "complex"}), "type 'complex'"),
@@ -122,3 +126,17 @@ def test_the_nearest_value_lies_within_the_range(parameter: Parameter, wanted: V
     value = nearest(parameter, wanted)
     assert value == pytest.approx(found)
     assert type(value) is type(found)
+
+
+@pytest.mark.parametrize(
+    ("parameter", "plain"),
+    [
+        (Float(0, 1), Float(0.0, 1.0)),
+        (Float(np.float32(0.25), np.int64(2), log=True), Float(0.25, 2.0, log=True)),  # type: ignore[arg-type]  # as NumPy's users write
+        (Int(np.int64(1), np.float64(4.0)), Int(1, 4)),  # type: ignore[arg-type]  # as NumPy's users write
+        (Categorical(tuple(np.array([16, 32]))), Categorical((16, 32))),
+    ],
+)
+def test_numbers_of_numpy_and_whole_bounds_become_plain_numbers(parameter: Parameter, plain: Parameter) -> None:
+    assert json.dumps(parameter.to_dict()) == json.dumps(plain.to_dict())
+    assert type(parameter.from_unit(1.0)) is type(plain.from_unit(1.0)) is type(plain.from_unit(0.5))

@@ -264,3 +264,48 @@ def test_unknown_optimisers_and_bare_candidates_are_refused(wine: Task) -> None:
         evaluate_candidate(Candidate(MLP, VALUES | {"batch_size": 0}), wine)
     with pytest.raises(ValueError, match="without an architecture"):
         evaluate_candidate(Candidate(None, VALUES), wine)
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"max_epochs": 2.5}, "got max_epochs=2.5, expected a whole number"),
+        ({"n_threads": "2"}, "got n_threads='2', expected a whole number"),
+        ({"patience": True}, "got patience=True, expected a whole number"),
+        ({"device": "foo"}, "got device='foo', expected 'auto' or a device that torch knows"),
+        ({"device": 0}, "got device=0, expected 'auto' or a device that torch knows"),
+    ],
+)
+def test_settings_that_would_fail_every_training_are_refused(fields: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        TrainerSettings(**fields)
+
+
+def test_settings_take_the_whole_numbers_of_numpy_as_plain_ones() -> None:
+    settings = TrainerSettings(max_epochs=np.int64(3))  # type: ignore[arg-type]  # as NumPy's users write
+    assert json.loads(json.dumps(settings.to_dict()))["max_epochs"] == 3
+
+
+@pytest.mark.parametrize("name", ["learning_rate", "weight_decay"])
+def test_negative_rates_are_refused(wine: Task, name: str) -> None:
+    with pytest.raises(ValueError, match=f"got {name}=-0.1, expected 0 or more"):
+        train(nn.Linear(wine.n_features, wine.n_outputs), wine, {name: -0.1})
+
+
+@pytest.mark.parametrize("n_outputs", [1, 2, 4])
+def test_a_module_with_other_outputs_than_the_task_is_refused(wine: Task, n_outputs: int) -> None:
+    with pytest.raises(ValueError, match=rf"of shape \(2, {n_outputs}\), expected \(2, 3\)"):
+        train(nn.Linear(wine.n_features, n_outputs), wine, {})
+
+
+def test_a_module_that_gives_no_tensor_or_a_row_of_values_is_refused(wine: Task) -> None:
+    with pytest.raises(ValueError, match="are of shape tuple"):
+        train(nn.LSTM(wine.n_features, 3), wine, {})
+    with pytest.raises(ValueError, match=r"are of shape \(6,\)"):
+        train(nn.Sequential(nn.Linear(wine.n_features, 3), nn.Flatten(0)), wine, {})
+
+
+def test_a_module_without_weights_to_train_is_refused(wine: Task) -> None:
+    for module in (nn.Identity(), nn.Linear(wine.n_features, 3).requires_grad_(False)):
+        with pytest.raises(ValueError, match="got a module without weights to train"):
+            train(module, wine, {})

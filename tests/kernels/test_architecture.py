@@ -190,3 +190,8 @@ def test_permuted_refuses_what_is_no_permutation() -> None:
 def test_the_module_is_imported_without_numpy() -> None:
     program = "import sys, kernels.architecture; sys.exit('numpy' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
+
+
+def test_a_label_that_is_no_text_is_refused() -> None:
+    with pytest.raises(ValueError, match="layer 1 has the label 3, expected a text"):
+        Architecture(("ip", 3, "op"), (None, None, None), ((0, 1), (1, 2)))  # type: ignore[arg-type]  # wrong on purpose

@@ -267,3 +267,11 @@ def test_a_row_that_the_anchors_explain_more_than_fully_has_what_they_explain_as
     row = torch.tensor([[2.0]], dtype=torch.float64)
     assert kernel.forward(row, row).item() == pytest.approx(2.0)
     assert kernel.forward(row, row, diag=True).item() == pytest.approx(2.0)
+
+
+@pytest.mark.parametrize(
+    "table", [torch.rand(5, 5, 3).numpy(), torch.zeros(5, 5, 3, dtype=torch.int64), torch.rand(5, 5, 3).half()]
+)
+def test_a_table_of_another_type_is_refused(table: object) -> None:
+    with pytest.raises(ValueError, match=r"expected a tensor of float32 or float64; .* torch.as_tensor"):
+        DistanceTableKernel(table)  # type: ignore[arg-type]  # wrong on purpose

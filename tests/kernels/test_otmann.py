@@ -255,3 +255,19 @@ def test_importing_the_module_leaves_numba_and_pot_alone() -> None:
 
 def test_default_weights_are_those_of_the_paper() -> None:
     assert NU_STR == (0.1, 0.25, 0.61, 1.5)
+
+
+@pytest.mark.parametrize("sample", [mlps(), cnns(), cells()], ids=["mlps", "cnns", "cells"])
+@settings(max_examples=20, deadline=None)
+@given(data=st.data())
+def test_a_distance_is_the_same_to_the_last_bit_whatever_was_met_before(
+    sample: st.SearchStrategy[Architecture], data: st.DataObject
+) -> None:
+    networks = data.draw(st.lists(sample, min_size=4, max_size=8))
+    d, d_bar = otmann_distances(networks)
+    turned, turned_bar = otmann_distances(networks[::-1])
+    np.testing.assert_array_equal(turned[::-1, ::-1], d)
+    np.testing.assert_array_equal(turned_bar[::-1, ::-1], d_bar)
+    table = DistanceTable()
+    table.distances(networks[2:])
+    np.testing.assert_array_equal(table.distances(networks)[0], d)

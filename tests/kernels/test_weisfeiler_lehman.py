@@ -173,3 +173,8 @@ def test_colours_are_the_same_in_every_process() -> None:
 def test_a_negative_number_of_rounds_is_refused() -> None:
     with pytest.raises(ValueError, match="got -1 iterations, expected 0 or more"):
         weisfeiler_lehman_kernel([DIAMOND], iterations=-1)
+
+
+def test_an_unknown_direction_is_refused() -> None:
+    with pytest.raises(ValueError, match="got the direction 'up', expected 'parents', 'children' or 'both'"):
+        weisfeiler_lehman_counts(DIAMOND, direction="up")

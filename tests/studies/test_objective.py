@@ -117,3 +117,21 @@ def test_a_trial_asks_for_exactly_the_parameters_of_its_candidate() -> None:
 def test_facts_survive_the_way_through_attributes() -> None:
     facts = TrialFacts(architecture={"labels": ["ip", "op"]}, depth=2, curve=(0.5, 0.25), metrics={"rmse": 0.25})
     assert TrialFacts.from_user_attrs({**facts.to_user_attrs(), "another": 1}) == facts
+
+
+def test_a_queued_value_that_leads_out_of_the_space_is_named() -> None:
+    study = optuna.create_study(sampler=LocalSearchSampler(SPACE, seed=0))
+    study.enqueue_trial({"depth": 99})
+    with (
+        pytest.warns(UserWarning, match="out of range"),
+        pytest.raises(ValueError, match=r"got depth = 99, expected .*high=2"),
+    ):
+        study.optimize(lambda trial: suggest(trial, SPACE).architecture is None, n_trials=1)
+
+
+def test_a_queued_value_out_of_range_that_makes_a_network_is_taken_as_optuna_takes_it() -> None:
+    study = optuna.create_study(sampler=LocalSearchSampler(SPACE, seed=0))
+    study.enqueue_trial({"learning_rate": 5.0})
+    with pytest.warns(UserWarning, match="out of range"):
+        study.optimize(lambda trial: float(suggest(trial, SPACE).hyperparameters["learning_rate"]), n_trials=1)
+    assert study.best_value == 5.0
