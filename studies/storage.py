@@ -13,7 +13,7 @@ import sqlite3
 import threading
 import time
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -163,6 +163,18 @@ def storage_url(storage: BaseStorage) -> str | None:
     """The URL by which another process can open the same storage; None where there is none (in memory, ...)."""
     backend = relational(storage)
     return None if backend is None or _is_in_memory(make_url(backend.url)) else str(backend.url)
+
+
+def database(storage: BaseStorage) -> Hashable:
+    """What all storage objects of one database have in common, however often it has been opened.
+
+    An SQLite file's path, or a server's address and the database's name there; of what has neither, the object itself.
+    """
+    url = storage_url(storage)
+    if url is None:
+        return id(storage)
+    path, parsed = sqlite_path(url), make_url(url)
+    return path.resolve() if path else (parsed.get_backend_name(), parsed.host, parsed.port, parsed.database)
 
 
 def relational(storage: BaseStorage) -> RDBStorage | None:

@@ -141,6 +141,15 @@ def test_names_globs_and_all_find_studies_but_never_the_target() -> None:
     }
 
 
+def test_a_database_that_is_opened_once_more_holds_neither_new_sources_nor_the_target(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path / 'studies.db'}"
+    source = past(open_storage(url), "past", n=4)
+    target = optuna.create_study(storage=url, study_name="target")
+    target.optimize(bowl, n_trials=2)
+    sources: list[SourceStudy] = [source, optuna.load_study(study_name="past", storage=url), "all"]
+    assert [task.name for task in PastStudies(sources, storage=open_storage(url)).tasks(target)] == ["past"]
+
+
 def test_a_maximised_source_is_read_as_losses_and_values_that_are_not_finite_are_left_out() -> None:
     storage = InMemoryStorage()
 
