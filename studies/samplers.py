@@ -7,6 +7,7 @@ parameter. All randomness of a proposal comes from a generator made of the sampl
 
 from __future__ import annotations
 
+import logging
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -41,8 +42,11 @@ if TYPE_CHECKING:
 
 # Two workers may propose the same candidate in the same moment: the later trial proposes again, at most this often.
 _MAX_COLLISIONS = 5
+_TOO_MANY_ALIKE = 3  # Of two values, accuracies say, it may be chance that they are equal.
 
 _ONE_AT_A_TIME = RLock()
+
+_logger = logging.getLogger("automl.studies")
 
 
 class ProposerSampler(BaseSampler):
@@ -69,11 +73,7 @@ class ProposerSampler(BaseSampler):
         n_startup_trials: int = 10,
         independent_sampler: BaseSampler | None = None,
     ) -> None:
-        if n_startup_trials < 1:
-            raise ValueError(
-                f"got n_startup_trials = {n_startup_trials}, expected at least 1, since a proposer learns "
-                "from finished trials; raise it."
-            )
+        _check_startup(n_startup_trials)
         self.proposer = proposer
         self.space = proposer.space
         self.seed = int(np.random.SeedSequence().generate_state(1)[0]) if seed is None else seed
@@ -81,6 +81,7 @@ class ProposerSampler(BaseSampler):
         self._independent_sampler = independent_sampler or RandomSampler(seed=optuna_seed(self.seed))
         self._distributions = to_distributions(self.space.parameters)
         self._history = History(self.space)
+        self._told_constant = False
 
     def reseed_rng(self) -> None:
         """Reseeds the independent sampler alone: proposals depend on the trial's number, never on a worker's state."""
@@ -143,9 +144,21 @@ class ProposerSampler(BaseSampler):
     def _next(self, observations: Observations, generator: np.random.Generator) -> Proposal:
         finished = len(observations) + len(observations.failed)
         if finished >= self._n_startup_trials:
+            self._tell_constant(observations)
             return self.proposer.propose(observations, 1, generator)[0]
         proposal = UniformProposer(self.space).propose(observations, 1, generator)[0]
         return replace(proposal, notes={"origin": "random"})
+
+    def _tell_constant(self, observations: Observations) -> None:
+        """Says, once, that the values do not differ: the proposals then are as good as random."""
+        n = len(observations)
+        if not self._told_constant and n >= _TOO_MANY_ALIKE and np.ptp(observations.values[:, 0]) == 0:
+            self._told_constant = True
+            _logger.warning(
+                "all %d values of the study are the same, expected some that differ, as nothing can be learnt from "
+                "these; check what the objective returns, or choose a finer metric.",
+                n,
+            )
 
     def _collides(self, study: Study, trial: FrozenTrial, proposal: Proposal) -> bool:
         """Whether an older trial runs the same candidate by now: of two that propose it at once the younger yields."""
@@ -184,6 +197,8 @@ class NASBOTSampler(ProposerSampler):
         pool: PoolSettings | None = None,
         independent_sampler: BaseSampler | None = None,
     ) -> None:
+        _check_space(space)
+        _check_startup(n_startup_trials)
         # Deferred: these bring BoTorch, which few callers of this module need.
         from automl.proposers.nasbot import NASBOTProposer, PoolSettings
 
@@ -222,6 +237,8 @@ class NAOSampler(ProposerSampler):
         settings: NAOSettings | None = None,
         independent_sampler: BaseSampler | None = None,
     ) -> None:
+        _check_space(space)
+        _check_startup(n_startup_trials)
         # Deferred: these bring torch, which few callers of this module need.
         from automl.proposers.nao import LatentSearch, NAOProposer
         from automl.surrogates.nao import NAOSettings
@@ -261,6 +278,8 @@ class CombinedSampler(ProposerSampler):
         acquisition: Acquisition = "log-ei",
         independent_sampler: BaseSampler | None = None,
     ) -> None:
+        _check_space(space)
+        _check_startup(n_startup_trials)
         # Deferred: these bring BoTorch, which few callers of this module need.
         from automl.proposers.combined import CombinedProposer
         from automl.proposers.nao import NAOProposer
@@ -295,6 +314,7 @@ class RegularisedEvolutionSampler(ProposerSampler):
         sample: int = 5,
         independent_sampler: BaseSampler | None = None,
     ) -> None:
+        _check_space(space)
         proposer = EvolutionProposer(space, population=population, sample=sample)
         super().__init__(proposer, seed=seed, n_startup_trials=1, independent_sampler=independent_sampler)
 
@@ -330,11 +350,26 @@ class LocalSearchSampler(ProposerSampler):
         n_startup_trials: int = 10,
         independent_sampler: BaseSampler | None = None,
     ) -> None:
+        _check_space(space)
+        _check_startup(n_startup_trials)
         super().__init__(
             LocalSearchProposer(space, n_startup=n_startup_trials),
             seed=seed,
             n_startup_trials=n_startup_trials,
             independent_sampler=independent_sampler,
+        )
+
+
+def _check_space(space: object) -> None:
+    if not isinstance(space, Space):
+        raise ValueError(f"got the space {space!r}, expected one such as MLPSpace(); make and pass one.")
+
+
+def _check_startup(n_startup_trials: int) -> None:
+    if n_startup_trials < 1:
+        raise ValueError(
+            f"got n_startup_trials = {n_startup_trials}, expected at least 1, since a proposer learns from finished "
+            "trials; raise it."
         )
 
 
