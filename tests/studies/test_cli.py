@@ -15,7 +15,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from automl.surrogates.architecture_gp import ArchitectureGP
 from studies import cli, search
+from studies.attributes import NOTES
 from studies.study import load_study
 
 pytestmark = pytest.mark.usefixtures("_warnings_as_before")
@@ -97,6 +99,21 @@ def test_a_run_ends_with_a_model_and_says_what_to_do_next(copy: Path, capsys: py
     assert lines[-3].startswith("best log_loss: ")
     assert lines[-2:] == ["dashboard: automl dashboard", "predict:   automl predict best DATA.csv"]
     assert (copy / "best" / "model.safetensors").is_file()
+
+
+@pytest.mark.slow
+def test_a_looser_fit_of_the_model_is_told(copy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def failed(self: object, candidates: object, scores: object, rung: object) -> object:
+        if not getattr(rung, "name", ""):
+            raise RuntimeError("singular")
+        return fitted(self, candidates, scores, rung)  # type: ignore[arg-type]  # passed on as they came
+
+    fitted = ArchitectureGP._fitted
+    monkeypatch.setattr(ArchitectureGP, "_fitted", failed)
+    with pytest.warns(RuntimeWarning, match="the next fit is looser"):
+        assert automl("run", "fruit.csv", "--target", "fruit", "--trials", "11", "--epochs", "2", "--study", "new") == 0
+    notes = load_study("new").trials[10].user_attrs[NOTES]
+    assert notes["fallback"] == "more noise"
 
 
 def test_the_space_is_as_large_as_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
