@@ -101,6 +101,18 @@ def test_a_run_ends_with_a_model_and_says_what_to_do_next(copy: Path, capsys: py
     assert (copy / "best" / "model.safetensors").is_file()
 
 
+def test_the_first_study_of_a_storage_may_learn_from_all_others(copy: Path) -> None:
+    arguments = ("run", "iris", "--trials", "1", *FAST, "--storage", "sqlite:///new.db", "--transfer-from", "all")
+    assert automl(*arguments) == 0
+    assert load_study("iris-random", "sqlite:///new.db").definition.transfer_from == ("all",)
+
+
+def test_a_past_study_whose_name_looks_like_a_pattern_is_found_by_it(copy: Path) -> None:
+    fruit = ("run", "fruit.csv", "--target", "fruit", "--trials", "1", *FAST)
+    assert automl(*fruit, "--study", "fruit[1]") == 0
+    assert automl(*fruit, "--study", "next", "--transfer-from", "fruit[1]") == 0
+
+
 @pytest.mark.slow
 def test_a_looser_fit_of_the_model_is_told(copy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def failed(self: object, candidates: object, scores: object, rung: object) -> object:
@@ -371,6 +383,8 @@ def test_bad_input_ends_in_one_sentence_and_writes_nothing(
         ("export fruit-random --to fruit.csv/model", "cannot write 'fruit.csv/model'"),
         ("predict fruit-random.model no_colour.csv", "lack the column 'colour'"),
         ("predict fruit-random.model fruit.csv --output no/such/folder.csv", "cannot be written"),
+        ("predict fruit-random.model fruit.csv --output .", "got the output '.', which is a folder"),
+        ("report fruit-random --to fruit-random.model", "got the output 'fruit-random.model', which is a folder"),
         ("predict truncated.model fruit.csv", "damaged or truncated"),
         ("predict newer.model fruit.csv", "version"),
     ],
