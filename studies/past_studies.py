@@ -39,9 +39,8 @@ _JSON_VALUES = (bool, int, float, str)
 class HasOptunaStudy(Protocol):
     """A `studies.study.Study`, as far as it is read here."""
 
-    @property
-    def optuna(self) -> optuna.Study:
-        """The Optuna study beneath."""
+    # Its `optuna` would ask for the sampler too, which a study that is only read may lack.
+    _raw: optuna.Study
 
 
 SourceStudy = HasOptunaStudy | optuna.Study | str
@@ -130,7 +129,7 @@ class PastStudies:
     def _located(self, source: SourceStudy, target: optuna.Study) -> list[Located]:
         if isinstance(source, str):
             return self._by_name(source, self.storage or target._storage)
-        study = source if isinstance(source, optuna.Study) else source.optuna
+        study = source if isinstance(source, optuna.Study) else source._raw
         return [Located(study.study_name, study._study_id, study._storage)]
 
     def _by_name(self, pattern: str, storage: BaseStorage) -> list[Located]:
