@@ -26,13 +26,14 @@ from optuna.trial import FrozenTrial, TrialState
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from automl.errors import InputError, nearest
+from automl.errors import InputError, listed, nearest
 from automl.meta_features import meta_features
 from automl.model import Model
 from automl.observations import Candidate
 from automl.spaces.base import Space
 from automl.spaces.cell import CellSpace
 from automl.spaces.cnn import CNNSpace
+from automl.spaces.hyperparameters import DEFAULT_HYPERPARAMETERS
 from automl.spaces.mlp import MLPSpace
 from automl.spaces.registry import space_from_dict
 from automl.task import Task, task_from_reference
@@ -126,6 +127,7 @@ def create_study(
     pruner_name = pruner if isinstance(pruner, str) else None
     check_names(sampler_name, pruner_name)
     space = _fitted(space or MLPSpace(), task)
+    _tell_without_effect(space)
     definition = StudyDefinition(
         task=dict(task.reference),
         task_name=task.name,
@@ -647,6 +649,18 @@ def _fitted(space: Space, task: Task) -> Space:
         )
     size = None if task.image_shape is None else min(task.image_shape[1:])
     return space.for_task(task.kind, size)
+
+
+def _tell_without_effect(space: Space) -> None:
+    """Warns of hyperparameters that would be searched in vain, such as those of a wrong name."""
+    unknown = [name for name in space.hyperparameters if name not in DEFAULT_HYPERPARAMETERS]
+    if unknown:
+        _logger.warning(
+            "the space has hyperparameters that the trainer does not know and that have no effect on it (%s), expected "
+            "some of %s; rename or remove them.",
+            listed(unknown),
+            listed(list(DEFAULT_HYPERPARAMETERS)),
+        )
 
 
 def _recorded(

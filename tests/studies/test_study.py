@@ -19,6 +19,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from automl.errors import InputError
 from automl.model import Model
+from automl.parameters import Float
 from automl.spaces.mlp import MLPSpace
 from automl.task import Task, load_task
 from automl.trainer import TrainerSettings
@@ -500,3 +501,11 @@ def test_a_study_that_optuna_made_is_told_apart(url: str) -> None:
     optuna.create_study(study_name="plain", storage=url)
     with pytest.raises(InputError, match="study 'plain' has no 'automl:definition' attribute"):
         load_study("plain", url)
+
+
+def test_hyperparameters_that_the_trainer_does_not_know_are_told(caplog: pytest.LogCaptureFixture) -> None:
+    create_study("known", task=load_task("iris"), storage=None)
+    assert not caplog.records
+    space = MLPSpace(hyperparameters={"lr": Float(1e-3, 1e-1, log=True)})
+    create_study("unknown", task=load_task("iris"), space=space, storage=None)
+    assert "no effect on it ('lr'), expected some of 'learning_rate', " in caplog.text
