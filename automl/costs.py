@@ -10,7 +10,7 @@ import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from automl.network import limited_threads
+from automl.torch_threads import limited_threads
 
 
 @dataclass(frozen=True)

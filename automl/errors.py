@@ -1,4 +1,4 @@
-"""InputError: the user's data or files are at fault, and one sentence says what was got, what is expected and the cure.
+"""InputError: the user's data or files are at fault; one sentence says what was got, what is expected, how to mend it.
 
 The command line turns it into one line on stderr and exit status 2; every other exception is a fault of the program.
 """

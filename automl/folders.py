@@ -56,7 +56,7 @@ def written_whole(folder: str | os.PathLike[str], marker: str) -> Iterator[Path]
 
 @contextmanager
 def _place(folder: str | os.PathLike[str], marker: str) -> Iterator[Path]:
-    """Yields the whole path of a folder that is new or of that sort; what the system refuses is told as bad input."""
+    """Yields the absolute path of a folder that is new or of that sort; errors of the file system become bad input."""
     place = Path(folder).absolute()
     try:
         if place.is_file() or (place.is_dir() and any(place.iterdir()) and not (place / marker).is_file()):

@@ -24,14 +24,17 @@ from torch import Tensor, nn
 from automl.errors import InputError
 from automl.folders import file_digest, read_described, write_json, written_whole
 from automl.metrics import find_metric
-from automl.network import assemble, limited_threads, predict_outputs
+from automl.network import assemble, predict_outputs
 from automl.observations import Candidate, Evaluation
 from automl.preprocessing import Preprocessor
-from automl.tables import Table, as_column, as_table, read_table
+from automl.table_files import read_table
+from automl.tables import Table, as_column, as_table
 from automl.targets import TargetCoding
+from automl.torch_threads import limited_threads
 
 if TYPE_CHECKING:
-    from automl.task import ImageShape, Task
+    from automl.recipe import ImageShape
+    from automl.task import Task
     from automl.trainer import TrainingResult
 
 _FORMAT, _VERSION, _MARKER, _WEIGHTS = "automl-model", 1, "model.json", "model.safetensors"
@@ -168,9 +171,13 @@ class Model:
                 warnings.warn(remark, stacklevel=3)
         else:
             notes.extend(remarks)
+        return self.target.decode(self.outputs(inputs))
+
+    def outputs(self, inputs: NDArray[np.float32]) -> NDArray[np.float32]:
+        """The network's outputs [n, n_outputs] for rows of a task's part, preprocessed already [n, n_features]."""
         rows = torch.from_numpy(inputs).clone()  # aligned as torch does it, see `module`
         with limited_threads(1):  # so that a number of cores never changes a bit of a prediction
-            return self.target.decode(predict_outputs(self.module, rows))
+            return predict_outputs(self.module, rows)
 
     def save(self, folder: str | os.PathLike[str]) -> Path:
         """Writes the model as a folder, whole or not at all; a model that is there already is replaced.

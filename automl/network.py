@@ -10,8 +10,7 @@ pooled down; before "fc" and decision layers an image is pooled to at most 2 x 2
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
@@ -279,17 +278,6 @@ def predict_outputs(module: nn.Module, inputs: Tensor) -> NDArray[np.float32]:
     """A module's outputs `[n, n_outputs]` in evaluation mode, some thousand rows at a time."""
     module.eval()
     return np.concatenate([module(rows).cpu().numpy() for rows in inputs.split(_EVALUATION_ROWS)])
-
-
-@contextmanager
-def limited_threads(n: int) -> Iterator[None]:
-    """Runs a block with torch on n threads of the CPU: with one, results do not depend on its number of cores."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(n)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 def _assemble(architecture: Architecture, input_shape: Shape, n_outputs: int, dropout: float) -> LayerGraph:

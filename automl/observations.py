@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from types import MappingProxyType
@@ -66,7 +66,7 @@ class Candidate:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What one training of a candidate was worth.
+    """The outcome of training a candidate once.
 
     Args:
         status: "complete", "pruned" (stopped by the caller's report) or "failed" (diverged, out of memory, ...).
@@ -131,6 +131,14 @@ class Observations:
 
     def __len__(self) -> int:
         return len(self.candidates)
+
+    def first(self, n: int) -> Observations:
+        """The first n values and their candidates alone."""
+        return Observations(self.candidates[:n], self.values[:n])
+
+    def with_pending(self, more: Iterable[Candidate]) -> Observations:
+        """The same with further candidates pending, such as those that the same call has proposed already."""
+        return Observations(self.candidates, self.values, (*self.pending, *more), self.failed)
 
     @cached_property
     def digests(self) -> frozenset[str]:

@@ -1,25 +1,20 @@
-"""Table: named columns of numbers or texts, read from CSV and Parquet files, data frames, mappings and arrays.
+"""Table: named columns of numbers or texts, made of data frames, mappings and arrays; `automl.table_files` reads files.
 
 A column is a float64 array with NaN where a value is missing, or an object array of `str` with None where one is.
-Nothing is decided here about what a column means; that is for `automl.preprocessing` and `automl.targets`. pandas is
-imported only to read files.
+Nothing is decided here about what a column means; that is for `automl.preprocessing` and `automl.targets`.
 """
 
 from __future__ import annotations
 
-import csv
-import gzip
 import hashlib
 import math
 import re
-import zlib
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from functools import cached_property
-from pathlib import Path
 from typing import Any, TypeGuard
 
 import numpy as np
@@ -31,13 +26,9 @@ Column = NDArray[np.float64] | NDArray[np.object_]
 
 # Beyond this, sums of squares leave the range of float64.
 _LARGEST = 1e100
-_SEPARATORS = ",;\t|"
 _DATE = re.compile(r"\d{4}-\d\d-\d\d([ T]\d\d:\d\d(:\d\d(\.\d{1,9})?)?( ?(?P<zone>Z|[+-]\d\d:?\d\d))?)?")
 _NAMELESS = re.compile(r"Unnamed: \d+")  # what pandas calls a column whose header is empty
-_DECIMAL_COMMA = re.compile(r"[+-]?\d+(,\d+)?")
 _NUMBERS = (int, float, np.integer, np.floating, Decimal)
-_PARQUET_ENDINGS = (".parquet", ".pq")
-_CSV_ENDINGS = (".csv", ".tsv", ".txt", ".csv.gz", ".tsv.gz")
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,7 +80,7 @@ def as_numbers(column: Column) -> NDArray[np.float64] | None:
     try:
         return np.array([np.nan if text is None else float(text) for text in column], dtype=np.float64)
     except ValueError:
-        return _dates(column)
+        return dates_as_days(column)
 
 
 def first_strange(column: Column) -> str:
@@ -98,7 +89,7 @@ def first_strange(column: Column) -> str:
     return next((text for text in texts if as_numbers(np.array([text], object)) is None), texts[0])
 
 
-def _dates(column: Column) -> NDArray[np.float64] | None:
+def dates_as_days(column: Column) -> NDArray[np.float64] | None:
     """Texts such as 2024-02-29 or 2024-02-29T23:59:59.5Z as days since 1970; None where some text is no date.
 
     Times with a zone are those of UTC.
@@ -130,13 +121,6 @@ def _durations(spans: NDArray[np.timedelta64]) -> NDArray[np.float64]:
     """Days, NaN where a span of time is missing."""
     days: NDArray[np.float64] = spans / np.timedelta64(1, "D")
     return days
-
-
-def _decimal_commas(column: Column) -> NDArray[np.float64] | None:
-    """Texts such as -3 or 2,75 as numbers; None where some text is none."""
-    if not all(text is None or _DECIMAL_COMMA.fullmatch(text) for text in column):
-        return None
-    return np.array([np.nan if text is None else float(text.replace(",", ".")) for text in column], dtype=np.float64)
 
 
 def as_texts(column: Column) -> NDArray[np.object_]:
@@ -200,39 +184,6 @@ def standard_deviation(values: NDArray[np.float64]) -> float:
     return deviation if deviation > 1e-12 * float(np.abs(values).max()) else 1.0
 
 
-def read_table(path: str | Path, text_columns: Sequence[str] = ()) -> Table:
-    """Reads a CSV file (comma, semicolon, tab or bar; plain or gzipped) or a Parquet file.
-
-    A CSV file whose first line holds nothing but numbers has no header: its columns are called column_1, column_2, ...
-    Columns of dates (2024-02-29, 2024-02-29 23:59, 2024-02-29T23:59Z) become days since 1970, and where cells are not
-    separated by commas, those of numbers with decimal commas become numbers.
-
-    Args:
-        path: The file; what it is follows from its ending.
-        text_columns: Columns to keep as texts even where all their values look like numbers.
-
-    Raises:
-        InputError: If the file is missing, empty, damaged, of an unknown ending, names two columns the same, or has no
-            rows.
-    """
-    file = Path(path)
-    if not file.is_file():
-        raise InputError(f"got {str(path)!r}, which is no file; expected a CSV or Parquet file: check the path.")
-    name = file.name.lower()
-    if name.endswith(_PARQUET_ENDINGS):
-        table = _read_parquet(file, text_columns)
-    elif name.endswith(_CSV_ENDINGS):
-        table = _read_csv(file, text_columns)
-    else:
-        raise InputError(
-            f"got {str(path)!r}, expected a file ending in {', '.join(_CSV_ENDINGS + _PARQUET_ENDINGS)}; "
-            "convert or rename it."
-        )
-    if not table.columns or not len(table):
-        raise InputError(f"{str(path)!r} has no rows of data, expected at least one below the header; fill it.")
-    return table
-
-
 def as_table(data: object, names: Sequence[str] | None = None) -> Table:
     """A table of a data frame, a mapping of columns, or an array of two (or, flattened, more) dimensions.
 
@@ -270,12 +221,16 @@ def table_from_frame(frame: Any) -> Table:
     Raises:
         InputError: If two columns have the same name.
     """
-    _check_names([str(name) for name in frame.columns])
+    check_names([str(name) for name in frame.columns])
     return Table({str(name): _series_column(frame.iloc[:, i]) for i, name in enumerate(frame.columns)})
 
 
-def _check_names(names: Sequence[str]) -> None:
-    """Refuses names that occur twice."""
+def check_names(names: Sequence[str]) -> None:
+    """Refuses names of columns that occur twice.
+
+    Raises:
+        InputError: If one does.
+    """
     twice = [name for name, count in Counter(names).items() if count > 1]
     if twice:
         raise InputError(f"got several columns named {twice[0]!r}, expected each name once; rename or remove them.")
@@ -304,7 +259,7 @@ def as_column(values: object) -> Column:
         return _durations(np.array(["NaT" if item is None else item for item in items], dtype="timedelta64[us]"))
     texts = np.empty(len(items), dtype=object)
     texts[:] = [None if item is None else _text(item) for item in items]
-    dates = _dates(texts) if all(item is None or isinstance(item, date) for item in items) else None
+    dates = dates_as_days(texts) if all(item is None or isinstance(item, date) for item in items) else None
     return texts if dates is None else dates
 
 
@@ -317,104 +272,6 @@ def _series_column(series: Any) -> Column:
     if kind == "m":
         return as_column(series.to_numpy(dtype="timedelta64[ns]"))
     return as_column(series.astype(object).where(series.notna(), None).to_numpy(dtype=object))
-
-
-def _read_csv(path: Path, text_columns: Sequence[str]) -> Table:
-    import pandas as pd
-
-    notes = []
-    try:
-        separator, header, first = _first_lines(path)
-        headless = bool(header) and all(_is_number(cell) for cell in header)
-        if not headless:  # pandas would rename them, and leave a copy of the target among the inputs
-            _check_names([cell for cell in header if cell])
-        names = [f"column_{i + 1}" for i in range(len(header))] if headless else None
-        surplus = len(first) > len(header)  # pandas takes the first cells for the names of the rows
-        trailing = surplus and not first[-1]  # every line ends with a separator, and the first cells are data
-        if surplus and not trailing:
-            notes.append(f"{path.name} has one name fewer than columns: the first column is left out.")
-        frame = pd.read_csv(
-            path,
-            sep=separator,
-            header=None if headless else 0,
-            names=names,
-            dtype={name: str for name in text_columns if names is None or name in names},
-            skipinitialspace=True,
-            low_memory=False,
-            index_col=False if trailing else None,
-            usecols=range(len(header)) if trailing else None,
-        )
-    except pd.errors.EmptyDataError as error:
-        raise InputError(f"{str(path)!r} is empty, expected a header and rows of data; fill it.") from error
-    except UnicodeDecodeError as error:
-        raise InputError(
-            f"{str(path)!r} cannot be read as CSV, since it is no UTF-8 text (byte {error.object[error.start]:#x} is "
-            "none of it); save it as UTF-8, which spreadsheets call 'CSV UTF-8'."
-        ) from error
-    except (pd.errors.ParserError, csv.Error) as error:
-        reason = " ".join(str(error).split())
-        raise InputError(
-            f"{str(path)!r} cannot be read as CSV ({reason}), expected as many cells in every line; mend it."
-        ) from error
-    except (OSError, EOFError, zlib.error) as error:
-        raise InputError(
-            f"{str(path)!r} cannot be read ({error}), expected a whole file that is readable and, if its name ends in "
-            ".gz, gzipped; copy or write it again."
-        ) from error
-    if headless:
-        notes.append(f"{path.name} has no header: its columns are called column_1 to column_{len(header)}.")
-    table = table_from_frame(frame)
-    table = _with_numbers(table, text_columns, _dates, "dates are read as days since 1970")
-    if separator != ",":
-        table = _with_numbers(table, text_columns, _decimal_commas, "decimal commas are read as points")
-    return Table(table.columns, (*notes, *table.notes))
-
-
-def _with_numbers(
-    table: Table, kept: Sequence[str], read: Callable[[Column], NDArray[np.float64] | None], how: str
-) -> Table:
-    """The table with the texts that `read` can read replaced by numbers, and a note on them; some columns are kept."""
-    found = {
-        name: read(column) for name, column in table.columns.items() if name not in kept and not is_numeric(column)
-    }
-    numbers: dict[str, Column] = {name: column for name, column in found.items() if column is not None}
-    if not numbers:
-        return table
-    return Table({**table.columns, **numbers}, (*table.notes, f"{how}: {listed(list(numbers))}."))
-
-
-def _read_parquet(path: Path, text_columns: Sequence[str]) -> Table:
-    import pandas as pd
-
-    try:
-        table = table_from_frame(pd.read_parquet(path))
-    except ImportError as error:
-        raise InputError("reading Parquet files takes pyarrow; install automl-studies[parquet].") from error
-    except Exception as error:  # pyarrow raises a dozen types for damaged files
-        reason = " ".join(str(error).split())
-        raise InputError(f"{str(path)!r} cannot be read as Parquet ({reason}); write the file again.") from error
-    forced = {name: as_texts(column) for name, column in table.columns.items() if name in text_columns}
-    return Table({**table.columns, **forced})
-
-
-def _first_lines(path: Path) -> tuple[str, list[str], list[str]]:
-    """The separator of a CSV file (the most frequent one of its first line, quoted names left out), the cells of its
-    first line and those of its second."""
-    opener = gzip.open if path.name.lower().endswith(".gz") else open
-    with opener(path, "rt", encoding="utf-8-sig", newline="") as file:
-        filled = (line for line in file if line.strip())
-        lines = next(filled, ""), next(filled, "")
-    separator = max(_SEPARATORS, key=re.sub('"[^"]*"', "", lines[0]).count)
-    header, first = (next(csv.reader([line], delimiter=separator, skipinitialspace=True), []) for line in lines)
-    return separator, header, first
-
-
-def _is_number(text: str) -> bool:
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return True
 
 
 def _is_missing(item: object) -> bool:

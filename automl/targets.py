@@ -1,4 +1,4 @@
-"""TargetCoding: how a target is coded for a network, and a network's outputs are read as predictions.
+"""TargetCoding: how a target is coded for a network, and how a network's outputs are turned into predictions.
 
 A plain value that goes through JSON, like `automl.preprocessing.Preprocessor`.
 """

@@ -1,4 +1,4 @@
-"""Task: data with a fixed split, a target and a metric: what networks are trained on and judged by.
+"""Task: data with a fixed split, a target and a metric, on which networks are trained and by which they are judged.
 
 A task is made of a built-in data set, a CSV or Parquet file, a data frame or arrays; its `reference` is enough to make
 the same task again elsewhere, which `digest` proves. The validation and test parts never reach the preprocessing.
@@ -7,97 +7,31 @@ the same task again elsewhere, which `digest` proves. The validation and test pa
 from __future__ import annotations
 
 import hashlib
-import importlib
 import json
 import os
 import zipfile
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields, replace
-from functools import partial
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, TypedDict, Unpack
+from typing import Any, Unpack
 
 import numpy as np
 from numpy.typing import NDArray
 
+from automl.built_in_data import BUILT_IN, BUILT_IN_TARGET, built_in_table
 from automl.errors import InputError, did_you_mean, listed, nearest
 from automl.folders import file_digest, read_described, write_json, written_whole
 from automl.metrics import Direction, Metric, find_metric, metrics_for
-from automl.preprocessing import MAX_LEVELS, Preprocessor, fit_preprocessor
+from automl.preprocessing import Preprocessor, fit_preprocessor
+from automl.recipe import ImageShape, Options, Recipe
 from automl.splits import split, strata_of
-from automl.tables import Table, as_column, as_table, is_numeric, read_table, table_from_frame, without_row_numbers
+from automl.table_files import read_table
+from automl.tables import Table, as_column, as_table, is_numeric, table_from_frame, without_row_numbers
 from automl.targets import Kind, Label, TargetCoding, fit_target
-
-ImageShape = tuple[int, int, int]
 
 _FORMAT, _VERSION, _MARKER, _ARRAYS = "automl-task", 1, "task.json", "arrays.npz"
 _MIN_ROWS = 5
-
-
-class Options(TypedDict, total=False):
-    """Keyword arguments that every way of making a task takes, as in `Recipe`."""
-
-    kind: Kind | None
-    metric: str | None
-    seed: int
-    validation_fraction: float
-    test_fraction: float
-    ignore: Sequence[str]
-    max_levels: int
-    image_shape: ImageShape | None
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """How a table becomes a task.
-
-    Args:
-        kind: "classification" or "regression"; None to tell by the target's values (`automl.targets.fit_target`).
-        metric: Name of the metric to judge by (`automl.metrics.METRICS`); None for log_loss or rmse.
-        seed: Seed of the split.
-        validation_fraction: Share of the rows that judge candidates.
-        test_fraction: Share of the rows kept apart from the whole search; 0 for none.
-        ignore: Columns to leave out.
-        max_levels: Most levels that a column of texts may have.
-        image_shape: Channels, height and width, where the columns are the pixels of an image in that order.
-
-    Raises:
-        InputError: If a share is out of range, or the kind is unknown.
-    """
-
-    kind: Kind | None = None
-    metric: str | None = None
-    seed: int = 0
-    validation_fraction: float = 0.2
-    test_fraction: float = 0.0
-    ignore: Sequence[str] = ()
-    max_levels: int = MAX_LEVELS
-    image_shape: ImageShape | None = None
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "ignore", (self.ignore,) if isinstance(self.ignore, str) else tuple(self.ignore))
-        if self.image_shape is not None:
-            object.__setattr__(self, "image_shape", tuple(int(size) for size in self.image_shape))
-            _check_image_shape(self.image_shape)
-        if self.kind not in (None, "classification", "regression"):
-            raise InputError(
-                f"got the kind {self.kind!r}, expected 'classification' or 'regression'; choose one of these."
-            )
-        held_out = self.validation_fraction + self.test_fraction
-        if not (0 < self.validation_fraction < 1 and 0 <= self.test_fraction < 1 and held_out < 1):
-            raise InputError(
-                f"got validation_fraction={self.validation_fraction} and test_fraction={self.test_fraction}, expected "
-                "shares between 0 and 1 that leave rows for training; lower them."
-            )
-
-    def to_dict(self) -> dict[str, Any]:
-        """The fields that differ from their defaults, JSON-ready."""
-        values = {field.name: (getattr(self, field.name), field.default) for field in fields(self)}
-        return {
-            name: list(value) if isinstance(value, tuple) else value
-            for name, (value, default) in values.items()
-            if value != default
-        }
+_TOLD_IF_REPEATED = 0.1  # A share of the validation rows; a few are often chance.
 
 
 @dataclass(frozen=True, eq=False)
@@ -421,13 +355,9 @@ def _find_target(table: Table, target: str | None, where: str) -> str:
 
 
 def _from_table(table: Table, target: str, name: str, recipe: Recipe, reference: Mapping[str, Any]) -> Task:
+    """The task of a table: its rows split, and its columns coded by what the training part holds."""
     target = _find_target(table, target, name)
-    unknown = [column for column in recipe.ignore if column not in table.columns]
-    if unknown:
-        raise InputError(
-            f"got the column {unknown[0]!r} to ignore, which {name!r} lacks; expected one of "
-            f"{listed(list(table.columns))}: mend or drop it (--ignore, or ignore= in Python)."
-        )
+    _check_ignored(recipe.ignore, table, name)
     table = without_row_numbers(table, (*recipe.ignore, target))
     features, column = table.without((*recipe.ignore, target)), table.columns[target]
     _check_size(len(table), name, recipe, features)
@@ -440,9 +370,7 @@ def _from_table(table: Table, target: str, name: str, recipe: Recipe, reference:
     )
     inputs, _ = preprocessor.transform(features)
     targets = coding.encode(column)
-    parts = [Part(inputs[part], targets[part]) if len(part) else None for part in rows]
-    train, validation = parts[0], parts[1]
-    assert train is not None and validation is not None, "the split leaves rows for both"
+    train, validation, test = (Part(inputs[part], targets[part]) for part in rows)
     metric = find_metric(recipe.metric, coding.kind, len(coding.classes)).name
     digest = _digest(table.digest, target, replace(recipe, kind=coding.kind, metric=metric))
     return Task(
@@ -450,14 +378,30 @@ def _from_table(table: Table, target: str, name: str, recipe: Recipe, reference:
         metric=metric,
         train=train,
         validation=validation,
-        test=parts[2],
+        test=test if len(test) else None,
         preprocessor=preprocessor,
         target=coding,
         digest=digest,
         reference={**reference, "name": name, "options": recipe.to_dict(), "digest": digest},
         image_shape=recipe.image_shape,
-        notes=(*table.notes, reading, *decisions),
+        notes=(*table.notes, reading, *decisions, *_repetition(train, validation)),
     )
+
+
+def _repetition(train: Part, validation: Part) -> list[str]:
+    """A note where many validation rows were trained on, as copies: learning by heart looks like understanding then."""
+    known = set(_rows_as_bytes(train))
+    repeated = sum(row in known for row in _rows_as_bytes(validation))
+    if repeated < _TOLD_IF_REPEATED * len(validation):
+        return []
+    return [
+        f"{repeated} of the {len(validation)} validation rows are trained on too, as copies: values look better than "
+        "they are on new rows; drop repeated rows."
+    ]
+
+
+def _rows_as_bytes(part: Part) -> Iterator[bytes]:
+    return (row.tobytes() + target.tobytes() for row, target in zip(part.inputs, part.targets, strict=True))
 
 
 def _with_truth_values(task: Task, targets: Iterable[object]) -> Task:
@@ -470,6 +414,15 @@ def _with_truth_values(task: Task, targets: Iterable[object]) -> Task:
 def _digest(table: str, target: str, recipe: Recipe) -> str:
     text = json.dumps([table, target, asdict(recipe)], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:32]
+
+
+def _check_ignored(ignored: Sequence[str], table: Table, name: str) -> None:
+    unknown = [column for column in ignored if column not in table.columns]
+    if unknown:
+        raise InputError(
+            f"got the column {unknown[0]!r} to ignore, which {name!r} lacks; expected one of "
+            f"{listed(list(table.columns))}: mend or drop it (--ignore, or ignore= in Python)."
+        )
 
 
 def _check_size(n_rows: int, name: str, recipe: Recipe, features: Table) -> None:
@@ -489,14 +442,6 @@ def _check_size(n_rows: int, name: str, recipe: Recipe, features: Table) -> None
         )
 
 
-def _check_image_shape(shape: Sequence[int]) -> None:
-    if len(shape) != 3 or min(shape) < 1:
-        raise InputError(
-            f"got image_shape={tuple(shape)}, expected channels, height and width, each 1 or more, such as "
-            "(1, 28, 28); write three numbers."
-        )
-
-
 def _check_channels_first(shape: Sequence[int]) -> None:
     """Refuses images n x height x width x channels, which would be learnt as if their rows were channels."""
     if len(shape) == 4 and shape[3] in (1, 3, 4) and min(shape[1:3]) > 4:
@@ -508,25 +453,11 @@ def _check_channels_first(shape: Sequence[int]) -> None:
 
 
 def _built_in(data: str, name: str, target: str | None, recipe: Recipe) -> Task:
-    bunch = BUILT_IN[data]()
-    inputs, targets = bunch.data, bunch.target
-    names = [str(feature) for feature in bunch.feature_names]
-    if target not in (None, "target"):
+    if target not in (None, BUILT_IN_TARGET):
         raise InputError(
             f"got the target {target!r} for the built-in task {data!r}, whose target is fixed; leave it out."
         )
-    if data == "digits" and recipe.image_shape is None:
-        recipe = replace(recipe, image_shape=(1, 8, 8))
-    if data in ("wine", "iris", "breast_cancer"):
-        targets = np.asarray(bunch.target_names)[targets]
-    table = Table({**as_table(inputs, names).columns, "target": as_column(targets)})
-    return _from_table(table, "target", name, recipe, {"source": "built-in", "data": data})
-
-
-def _from_sklearn(loader: str) -> Any:
-    return getattr(importlib.import_module("sklearn.datasets"), loader)()
-
-
-BUILT_IN: Mapping[str, Callable[[], Any]] = {
-    name: partial(_from_sklearn, f"load_{name}") for name in ("digits", "wine", "iris", "breast_cancer", "diabetes")
-}
+    table, image_shape = built_in_table(data)
+    if recipe.image_shape is None:
+        recipe = replace(recipe, image_shape=image_shape)
+    return _from_table(table, BUILT_IN_TARGET, name, recipe, {"source": "built-in", "data": data})

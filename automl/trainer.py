@@ -22,10 +22,11 @@ from torch import Tensor, nn
 from automl.costs import n_parameters
 from automl.dense_gradients import DenseGradients, LossName, loss_and_gradient
 from automl.flat_weights import FlatWeights, optimizer_step
-from automl.network import LayerGraph, build_network, limited_threads, predict_outputs
+from automl.network import LayerGraph, build_network, predict_outputs
 from automl.observations import Candidate, Evaluation
 from automl.parameters import Value
 from automl.task import Part, Task
+from automl.torch_threads import limited_threads
 
 Report = Callable[[int, float], bool]
 """Told the epoch, from 1, and the task's metric on the validation part after it; answers whether to stop (prune)."""

@@ -5,9 +5,9 @@ values given all the others. The summed difference is the logarithm of the odds 
 sources are put to the same test: those whose opinion runs against the values are left out where the others then
 foretell them clearly better (the greedy selection of sources by cross-validation of Ax is a precedent).
 
-What past tasks think best tells little of how far to trust them if nothing else is tried: where all values are bad ones
-there is no order to foretell. So sources that hardly foretell one another share the first trials with the plain
-proposer, and a third model, of past tasks that prefer the opposite, is held against them from the third value on.
+If only what past tasks think best were tried, little could be learnt of how far to trust them: among values that are
+all bad there is no order to foretell. So sources that hardly foretell one another share the first trials with the plain
+proposer; and from the third value on they are compared with their mirror image, past tasks that prefer the opposite.
 """
 
 from __future__ import annotations
@@ -40,11 +40,12 @@ _LEADING = 0.7  # Correlation from which on sources explain half of one another'
 
 
 def prior_log_odds(foresight: float, n: int) -> float:
-    """Log odds for past tasks before the `n` values speak: what foretold one another may foretell the next task too.
+    """Log odds in favour of past tasks before the `n` values are looked at.
 
-    A correlation r is worth `-log(1 - r^2) / 2` nats a value; it counts for a few values, and fades as real ones come
-    in. Without it the guard would be unfair: past tasks propose good candidates alone, and among those their opinion is
-    of little use; that they spared the target all others leaves no trace in the density of its values.
+    Tasks that foretold one another may foretell the next one too: a correlation r is worth `-log(1 - r^2) / 2` nats for
+    each of ten values that were not observed, and less once many have been. Without these odds the guard would be
+    unfair. Past tasks propose good candidates only, and cannot tell much about the order among those; that they have
+    spared the target all the bad candidates leaves no trace in the density of its values.
 
     Args:
         foresight: Mean correlation with which the sources foretell one another; NaN for a single one.
@@ -63,8 +64,9 @@ def prior_log_odds(foresight: float, n: int) -> float:
 def leads(foresight: float) -> bool:
     """Whether sources that foretell one another with that correlation have the first trials to themselves.
 
-    Others share them with the plain proposer, every second trial: two or three of each tell whether what past tasks
-    think best is any better than chance. NaN, of a single source, is a trust that nobody has measured.
+    Other sources leave every second trial to the plain proposer: two or three trials of each show whether what past
+    tasks think best is any better than chance. The correlation is NaN for a single source, whose worth nobody has
+    measured.
 
     Examples:
         >>> leads(0.9), leads(0.4), leads(float("nan"))
@@ -76,8 +78,8 @@ def leads(foresight: float) -> bool:
 def largest_weight(foresight: float, n: int) -> float:
     """The most that past tasks are to be believed at `n` values, whatever these say.
 
-    A correlation r leaves `1 - r^2` of a task's variance that other tasks cannot explain; the more values there are,
-    the better the plain proposer knows that part.
+    With a correlation r, other tasks cannot explain a share of `1 - r^2` of a task's variance; the more values there
+    are, the better the plain proposer knows that share.
 
     Examples:
         >>> largest_weight(0.4, 20), round(largest_weight(0.4, 50), 2), round(largest_weight(0.9, 50), 2)

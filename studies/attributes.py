@@ -91,6 +91,11 @@ class StudyDefinition:
     transfer_from: tuple[str, ...] = ()
     models_dir: str | None = None
 
+    @property
+    def maximises(self) -> bool:
+        """Whether larger values of the metric are better."""
+        return self.direction == "maximize"
+
     def to_dict(self) -> dict[str, Any]:
         """The definition as JSON-ready fields with their version."""
         return {"version": _DEFINITION_VERSION, **asdict(self), "transfer_from": list(self.transfer_from)}
@@ -188,7 +193,7 @@ _FACT_KEYS = {
 
 
 def retried_numbers(trials: Iterable[AttributeTrial]) -> frozenset[int]:
-    """Numbers of the trials that were interrupted or whose worker died, and that were queued once more since."""
+    """Numbers of the trials that were interrupted, or whose worker died, and that have been queued once more since."""
     return frozenset(number for trial in trials for number in trial.system_attrs.get(RETRY_HISTORY, ()))
 
 

@@ -25,13 +25,13 @@ import numpy as np
 from automl.errors import InputError
 from automl.metrics import Direction
 from automl.observations import Candidate
+from studies.benchmark_past_tasks import Past, past_evaluations
 from studies.benchmark_samplers import Searcher, check_sampler, make_searcher, needs_sources
+from studies.benchmark_tables import BenchmarkTask, load_table, table_from_file
+from studies.benchmark_trainings import FAMILY, Trainings, load_trainings
 from studies.lcbench import load_lcbench
 from studies.output_files import written_whole
-from studies.past_tasks import Past, past_evaluations
 from studies.regret import incumbents
-from studies.tables import BenchmarkTask, load_table, table_from_file
-from studies.trainings import FAMILY, Trainings, load_trainings
 from studies.workers import THREAD_VARIABLES, cores
 
 _EVALUATION = 1  # Marks the stream of evaluation noise, apart from the sampler's own randomness.
@@ -42,10 +42,11 @@ class TableSource:
     """Where a worker finds a table: a published one by name, a file with its target, or trainings to perform.
 
     Args:
-        name: A name of `studies.tables.table_names`, the path of a file, or "train/" and a task's name or path.
+        name: A name of `studies.benchmark_tables.table_names`, the path of a file, or "train/" and the name or path of
+            a task.
         target: The file's column to optimise, or the task's to predict; empty for a published table.
         direction: Whether the target is minimised or maximised.
-        noisy: As `studies.tables.load_table` takes it.
+        noisy: As `studies.benchmark_tables.load_table` takes it.
         epochs: Most epochs of a training; None for the trainer's default.
         folder: Where LCBench's surrogate lies; empty for every other table.
     """
@@ -97,7 +98,8 @@ class Plan:
         pending: Number of evaluations that run at a time; 1 for one after another.
         noisy: Whether evaluations are noisy.
         variant: Which of the tables of that name, see `TableSource.variant`.
-        past_kind: How the past evaluations were made that the sampler knew, see `studies.past_tasks`; empty if none.
+        past_kind: How the past evaluations that the sampler knew were made, see `studies.benchmark_past_tasks`; empty
+            if it knew none.
         past_trials: Number of past evaluations of each other task.
     """
 
@@ -114,18 +116,9 @@ class Plan:
 
 @dataclass(frozen=True, kw_only=True)
 class Run(Plan):
-    """A finished run: one entry a trial, in the order in which the evaluations finished.
+    """A finished run: the fields of its plan, and what came out, in the order in which the evaluations finished.
 
     Args:
-        task: As in `Plan`, and so on to `past_trials`.
-        sampler: See there.
-        seed: See there.
-        n_trials: See there.
-        pending: See there.
-        noisy: See there.
-        variant: See there.
-        past_kind: See there.
-        past_trials: See there.
         observed: What the trial's evaluation gave.
         value: The incumbent's observed value; the incumbent is the best trial so far by observed value.
         regret: The incumbent's noise-free regret, in `regret_unit`.

@@ -37,7 +37,7 @@ def benchmark(
             help="nasbot, nasbot-otmann (the paper's kernel alone), nao, nao-mutation (no latent steps), nao-single "
             "(one predictor), nao-supervised (no pre-training), nao-pseudo-labels, combined, evolution, local-search, "
             "uniform, random, tpe, gp, nsgaii, cmaes; with --transfer also "
-            "transfer, wscmaes, and NAME+enq for any; repeatable."
+            "transfer, wscmaes, and NAME+enq for any; your own by its import path, package.module:callable; repeatable."
         ),
     ] = None,
     trials: Annotated[int, typer.Option(help="Evaluations of a run.")] = 100,
@@ -68,8 +68,8 @@ def benchmark(
 ) -> None:
     """Compare samplers on tables of evaluations."""
     from studies.benchmark import run_all
+    from studies.benchmark_past_tasks import Past
     from studies.benchmark_plots import check_plot, write_plot
-    from studies.past_tasks import Past
 
     if list_tables:
         print("\n".join(_known_names(lcbench)))
@@ -104,8 +104,8 @@ def benchmark(
 
 def _known_names(lcbench: Path | None) -> tuple[str, ...]:
     """Names of all published tables, those of LCBench where its folder is given."""
+    from studies.benchmark_tables import table_names
     from studies.lcbench import lcbench_names
-    from studies.tables import table_names
 
     return table_names() if lcbench is None else (*table_names(), *lcbench_names(lcbench))
 
@@ -139,7 +139,7 @@ def _sources(
 
 def _published(name: str, noisy: bool | None, lcbench: Path | None) -> TableSource:
     from studies.benchmark import TableSource
-    from studies.tables import load_table
+    from studies.benchmark_tables import load_table
 
     if name.partition("/")[0] != _LCBENCH:
         return TableSource(load_table(name, noisy=noisy).name, noisy=noisy)

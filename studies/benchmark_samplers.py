@@ -7,9 +7,10 @@ transfer method has to beat, "wscmaes" Optuna's warm-started CMA-ES (Nomura et a
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from importlib import import_module
+from inspect import signature
 from typing import Any, Final, Protocol, cast
 
 import numpy as np
@@ -22,12 +23,13 @@ from automl.proposers.base import Proposer
 from automl.spaces.base import Space
 from studies.distributions import to_distributions
 from studies.objective import suggest
+from studies.quiet_optuna import experimental_features
+from studies.sampler_names import OPTUNA_SAMPLERS
 
 MakeProposer = Callable[..., Proposer]
+MakeAny = Callable[..., Proposer | optuna.samplers.BaseSampler]
 Sources = Mapping[str, Observations]
 """Past evaluations by the name of their task, all in the space of the target."""
-
-MakeSampler = Callable[[int], optuna.samplers.BaseSampler]
 
 
 class Searcher(Protocol):
@@ -44,7 +46,7 @@ class Searcher(Protocol):
 
 
 class ProposerSearcher:
-    """Drives a proposer. Its generators are those of `studies.samplers`: made of the seed and the trial's number.
+    """Drives a proposer, with generators made of seed and trial number as `studies.proposer_sampler` makes them.
 
     Args:
         proposer: What proposes.
@@ -197,20 +199,12 @@ _PROPOSERS: Final[Mapping[str, MakeProposer]] = {
     "local-search": _proposer("local_search", "LocalSearchProposer"),
     "uniform": _proposer("uniform", "UniformProposer"),
 }
-_OPTUNA: Final[Mapping[str, MakeSampler]] = {
-    "random": lambda seed: optuna.samplers.RandomSampler(seed=seed),
-    "tpe": lambda seed: optuna.samplers.TPESampler(seed=seed),
-    "gp": lambda seed: optuna.samplers.GPSampler(seed=seed),
-    "nsgaii": lambda seed: optuna.samplers.NSGAIISampler(seed=seed),
-    "cmaes": lambda seed: optuna.samplers.CmaEsSampler(seed=seed, warn_independent_sampling=False),
-}
-
 _WITH_SOURCES: Final[Mapping[str, MakeProposer]] = {"transfer": _proposer("transfer", "TransferProposer")}
 _ENQUEUED: Final = "+enq"
 _WARM_CMAES: Final = "wscmaes"
 
-SAMPLERS: Final = (*_PROPOSERS, *_OPTUNA)
-"""Names of the samplers; any other proposer is named by its import path, "package.module:callable"."""
+SAMPLERS: Final = (*_PROPOSERS, *OPTUNA_SAMPLERS)
+"""Names of the samplers; others, proposers or Optuna's, are named by their import path, "package.module:callable"."""
 
 TRANSFER_SAMPLERS: Final = (*_WITH_SOURCES, _WARM_CMAES)
 """Names of the samplers that need past tasks; with these, "NAME+enq" is known too for every name of `SAMPLERS`."""
@@ -236,7 +230,7 @@ def check_sampler(name: str, space: Space, *, has_sources: bool = False) -> None
     elif base not in SAMPLERS and name not in TRANSFER_SAMPLERS:
         known = (*SAMPLERS, *TRANSFER_SAMPLERS)
         raise InputError(
-            f"got the sampler {name!r}, expected one of {', '.join(known)}, or the import path of a proposer as "
+            f"got the sampler {name!r}, expected one of {', '.join(known)}, or the import path of a callable as "
             f"'package.module:callable'; {did_you_mean(base, known)}"
         )
     elif "cmaes" in base and all(isinstance(parameter, Categorical) for parameter in space.parameters.values()):
@@ -251,7 +245,8 @@ def make_searcher(name: str, space: Space, seed: int, sources: Sources | None = 
 
     Args:
         name: One of `SAMPLERS` or `TRANSFER_SAMPLERS`, or the import path of a callable that takes a space and, where
-            there are past tasks, those too, and returns a proposer.
+            there are past tasks, those too, and returns a proposer or an Optuna sampler; it is given the seed where it
+            has a parameter of that name.
         space: What is searched.
         seed: Seed of all its randomness.
         sources: Past tasks.
@@ -282,12 +277,20 @@ def make_proposer(name: str, space: Space) -> Proposer:
 def _searcher(name: str, space: Space, seed: int, sources: Sources) -> ProposerSearcher | OptunaSearcher:
     if name == _WARM_CMAES:
         return OptunaSearcher(_warm_cmaes(space, seed, sources), space)
-    if name in _OPTUNA:
-        return OptunaSearcher(_OPTUNA[name](seed), space)
+    if name in OPTUNA_SAMPLERS:
+        return OptunaSearcher(OPTUNA_SAMPLERS[name](seed), space)
     if name in _PROPOSERS:
         return ProposerSearcher(make_proposer(name, space), seed)
-    make = _WITH_SOURCES[name] if name in _WITH_SOURCES else _imported(name)
-    return ProposerSearcher(make(space, sources) if sources else make(space), seed)
+    make: MakeAny = _WITH_SOURCES[name] if name in _WITH_SOURCES else _seeded(_imported(name), seed)
+    made = make(space, sources) if sources else make(space)
+    return (
+        OptunaSearcher(made, space) if isinstance(made, optuna.samplers.BaseSampler) else ProposerSearcher(made, seed)
+    )
+
+
+def _seeded(make: MakeAny, seed: int) -> MakeAny:
+    """The callable with its parameter `seed` filled in, where it has one."""
+    return partial(make, seed=seed) if "seed" in signature(make).parameters else make
 
 
 def _warm_cmaes(space: Space, seed: int, sources: Sources) -> optuna.samplers.BaseSampler:
@@ -308,12 +311,11 @@ def _warm_cmaes(space: Space, seed: int, sources: Sources) -> optuna.samplers.Ba
         for task in sources.values()
         for candidate, rank in zip(task.candidates, rankdata(task.values[:, 0]) / len(task), strict=True)
     ]
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)  # source_trials, since Optuna 2.6
+    with experimental_features():  # source_trials, since Optuna 2.6
         return optuna.samplers.CmaEsSampler(seed=seed, warn_independent_sampling=False, source_trials=trials)
 
 
-def _imported(path: str) -> MakeProposer:
+def _imported(path: str) -> MakeAny:
     module, _, name = path.partition(":")
     try:
         found: Any = getattr(import_module(module), name)
@@ -322,4 +324,4 @@ def _imported(path: str) -> MakeProposer:
             f"got the sampler {path!r}, which cannot be imported ({error}); expected 'package.module:callable' on the "
             "Python path: check the spelling."
         ) from error
-    return cast(MakeProposer, found)
+    return cast(MakeAny, found)

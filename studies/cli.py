@@ -87,6 +87,9 @@ def run(
         int | None, typer.Option(callback=_at_least(1), help="Most different texts of a column; 100 by default.")
     ] = None,
     metric: Annotated[str | None, typer.Option(help="What to optimise; log_loss or rmse by default.")] = None,
+    test_fraction: Annotated[
+        float, typer.Option(callback=_at_least(0), help="Share of the rows kept apart, to judge the best model by.")
+    ] = 0.0,
     epochs: Annotated[int | None, typer.Option(callback=_at_least(1), help="Most epochs of a training.")] = None,
     seed: Annotated[int, typer.Option(callback=_at_least(0), help="Seed of proposals and initial weights.")] = 0,
     workers: Annotated[int, typer.Option(callback=_at_least(1), help="Processes that run trials at once.")] = 1,
@@ -110,6 +113,7 @@ def run(
         ignore=tuple(ignore or ()),
         max_levels=max_levels,
         metric=metric,
+        test_fraction=test_fraction,
         space=space,
         max_layers=max_layers,
         max_units=max_units,
@@ -134,7 +138,7 @@ def worker(
     timeout: Timeout = None,
 ) -> None:
     """Join studies that run elsewhere and run trials for them."""
-    from studies.search import work
+    from studies.joining import work
 
     work(storage, study=study, trials=trials, timeout=timeout)
 

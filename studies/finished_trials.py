@@ -1,8 +1,8 @@
-"""What a study's finished trials were worth, and the parameters of those of them that somebody wants to see.
+"""The values of a study's finished trials, and, on request, the parameters of some of them.
 
-Optuna builds every trial of a study as objects: half a millisecond each, which for a hundred past studies is most of
-the wait for a first proposal. Of a relational storage the values alone are read here, and the parameters of a few
-trials then; other storages are asked in Optuna's way. Nothing is written.
+Optuna builds an object for every trial, which takes half a millisecond; with a hundred past studies that is most of the
+wait for the first proposal. So only the values are read from a relational storage here, and later the parameters of a
+few trials. Other storages are read in Optuna's way. Nothing is written.
 """
 
 from __future__ import annotations
@@ -139,7 +139,7 @@ def _chunks(trial_ids: Sequence[int]) -> Iterator[Sequence[int]]:
 
 @lru_cache(maxsize=4096)
 def _distribution(text: str) -> BaseDistribution:
-    """Many trials ask for the same."""
+    """The distribution that its JSON describes; remembered, since many trials ask for the same one."""
     return json_to_distribution(text)
 
 

@@ -1,8 +1,9 @@
 """Holding back Ctrl-C: a trial may be cut while its candidate is trained, and nowhere else.
 
-A worker that is interrupted between the making of a trial and the news of its number would leave a trial that nobody
-knows of and that counts as running, until another worker misses its heartbeat a minute later. One that is interrupted
-while Optuna writes a result would lose it: `optuna.Study.optimize` stumbles there over a variable without a value.
+A worker that is interrupted after a trial was made but before its number was reported would leave a trial that nobody
+knows of; it would count as running until another worker notices, a minute later, that its heartbeat has stopped. A
+worker that is interrupted while Optuna writes a result would lose the result: `optuna.Study.optimize` then fails on a
+variable that has no value yet.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ class HeldInterrupts:
     """Holds SIGINT and SIGTERM back until its block ends, save where `let_through` lets them pass.
 
     Only signals that a Python function handles are held, and only in the main thread, where Python delivers them. A
-    second signal is not held: who presses Ctrl-C twice does not want to wait.
+    second signal is not held back: whoever presses Ctrl-C twice does not want to wait.
 
     Examples:
         >>> with HeldInterrupts() as held:

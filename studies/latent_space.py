@@ -47,8 +47,8 @@ def study_map(study: Study) -> StudyMap | None:
     """
     from automl.proposers.nao import NAOProposer  # brings torch, which few callers of this module need
 
-    direction = StudyDirection.MAXIMIZE if _maximises(study) else StudyDirection.MINIMIZE
-    sign = -1.0 if _maximises(study) else 1.0
+    direction = StudyDirection.MAXIMIZE if study.definition.maximises else StudyDirection.MINIMIZE
+    sign = -1.0 if study.definition.maximises else 1.0
     known = [
         (trial.number, candidate, sign * values[0])
         for trial in study.trials
@@ -72,7 +72,7 @@ def study_map_svg(study: Study) -> str | None:
         found.shown,
         title=f"Latent space of study {study.name}",
         metric=study.definition.metric,
-        maximise=_maximises(study),
+        maximise=study.definition.maximises,
         names=[f"trial {number}" for number in found.numbers],
     )
 
@@ -80,10 +80,6 @@ def study_map_svg(study: Study) -> str | None:
 def is_searched_by_nao(study: Study) -> bool:
     """Whether NAO proposes the study's trials, alone or combined, so that it has a latent space of its own."""
     return _proposer(study) is not None
-
-
-def _maximises(study: Study) -> bool:
-    return study.definition.direction == "maximize"
 
 
 def _proposer(study: Study) -> NAOProposer | None:

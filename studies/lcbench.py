@@ -42,7 +42,7 @@ _SAMPLE, _ROUNDS, _PARENTS = 10_000, 4, 100
 
 @dataclass(frozen=True, eq=False)
 class LCBenchTask:
-    """One OpenML task of the surrogate, with the methods of `studies.tables.Table` that a benchmark asks for.
+    """One OpenML task of the surrogate, with the methods of `studies.benchmark_tables.Table` that a benchmark asks for.
 
     Args:
         name: "lcbench/" and the OpenML task's number.

@@ -34,6 +34,12 @@ def list_studies(storage: str, *, as_json: bool) -> None:
     print_table(names, [[cell_text(fact[name]) for name in names] for fact in facts])
 
 
+def study_names(storage: str) -> list[str]:
+    """Names of this project's studies in a storage."""
+    summaries = optuna.study.get_all_study_summaries(open_storage(storage), include_best_trial=False)
+    return [summary.study_name for summary in summaries if DEFINITION in summary.user_attrs]
+
+
 def _study_facts(summary: optuna.study.StudySummary) -> dict[str, Any]:
     facts: dict[str, Any] = {"study": summary.study_name, "trials": summary.n_trials}
     facts["best"] = summary.best_trial.value if summary.best_trial else None
@@ -79,7 +85,7 @@ def _loaded(name: str, storage: str) -> Study:
 
 def ranked_trials(study: Study) -> list[FrozenTrial]:
     """Completed trials, the best first."""
-    sign = -1.0 if study.definition.direction == "maximize" else 1.0
+    sign = -1.0 if study.definition.maximises else 1.0
     valued = [
         (sign * t.value, t.number, t) for t in study.trials if t.state == TrialState.COMPLETE and t.value is not None
     ]

@@ -7,7 +7,6 @@ the study goes on. The weights of a trial that is better than all before are kep
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import cast
@@ -15,11 +14,9 @@ from typing import cast
 import numpy as np
 import optuna
 from optuna.study import StudyDirection
-from optuna.trial import BaseTrial, FrozenTrial, Trial
+from optuna.trial import BaseTrial, Trial
 
 from automl.costs import flops
-from automl.errors import InputError
-from automl.folders import remove
 from automl.model import Model
 from automl.observations import Candidate, Evaluation
 from automl.parameters import Categorical, Float, Int, Parameter, Value
@@ -27,6 +24,7 @@ from automl.spaces.base import Space
 from automl.task import Task
 from automl.trainer import Report, TrainerSettings, TrainingResult, evaluate_candidate
 from studies.attributes import PROPOSAL, REASON, TrialFacts
+from studies.kept_models import keep_model
 
 _logger = logging.getLogger("automl.studies")
 
@@ -112,34 +110,13 @@ class Objective:
         if evaluation.status == "pruned":
             raise optuna.TrialPruned(evaluation.reason)
         if self.models_dir is not None and _is_best(trial, evaluation.value):
-            _keep(model, model_folder(self.models_dir, trial.number))
+            keep_model(model, self.models_dir, trial.number)
         return evaluation.value
 
     def train(self, candidate: Candidate, trial_number: int, report: Report | None = None) -> TrainingResult:
         """Trains a candidate as the trial of that number does: the seed of its weights and batches follows from it."""
         seed = int(np.random.SeedSequence([self.seed % 2**63, trial_number]).generate_state(1)[0])
         return evaluate_candidate(candidate, self.task, settings=self.settings, seed=seed, report=report)
-
-
-def model_folder(models_dir: Path, trial_number: int) -> Path:
-    """Where a trial's model is kept."""
-    return models_dir / f"trial-{trial_number}"
-
-
-def _keep(model: Model, folder: Path) -> None:
-    """Saves a trial's model; where its folder cannot be written the trial's value counts all the same."""
-    try:
-        model.save(folder)
-    except InputError as error:
-        _logger.warning("a model is not kept, and is trained again should it be the best: %s", error)
-
-
-def remove_beaten_models(models_dir: Path, trials: Sequence[FrozenTrial], best_number: int) -> None:
-    """Removes the models of finished trials that are not the best; running ones keep what they are about to hand in."""
-    for trial in trials:
-        folder = model_folder(models_dir, trial.number)
-        if trial.state.is_finished() and trial.number != best_number and folder.is_dir():
-            remove(folder)
 
 
 def _reporter(trial: Trial) -> Report:

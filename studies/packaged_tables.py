@@ -21,7 +21,7 @@ from automl.errors import InputError
 _INSTALL: Final = "pip install 'automl-studies[benchmarks]'"
 
 
-class _PlainUnpickler(pickle.Unpickler):
+class PlainUnpickler(pickle.Unpickler):
     """Unpickles numbers, texts, lists, dicts and numpy scalars."""
 
     _ALLOWED: Final = frozenset({("numpy.core.multiarray", "scalar"), ("numpy", "dtype")})
@@ -94,5 +94,5 @@ def _folder(package: str) -> Path:
 
 def _load(path: Path) -> dict[Any, Any]:
     with path.open("rb") as file:
-        stored: dict[Any, Any] = _PlainUnpickler(file).load()
+        stored: dict[Any, Any] = PlainUnpickler(file).load()
     return stored

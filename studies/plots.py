@@ -47,7 +47,7 @@ def publish_figures(study: Study) -> None:
     from optuna_dashboard import save_plotly_graph_object  # type: ignore[import-untyped]  # it ships no types
 
     trials = [trial for trial in study.trials if trial.state == TrialState.COMPLETE]
-    metric, maximise = study.definition.metric, study.definition.direction == "maximize"
+    metric, maximise = study.definition.metric, study.definition.maximises
     figures = {MAP_ID: architecture_map(trials, metric, maximise), BEST_ID: best_over_time(trials, metric, maximise)}
     if is_searched_by_nao(study) and (found := study_map(study)) is not None:
         figures[LATENT_ID] = latent_figure(found, metric, maximise)

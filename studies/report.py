@@ -13,9 +13,9 @@ from automl.drawing import architecture_svg
 from kernels.architecture import Architecture
 from studies.attributes import TrialFacts
 from studies.console import number_text, trial_cells, trial_columns
+from studies.dashboard_notes import study_facts
 from studies.latent_space import is_searched_by_nao, study_map_svg
 from studies.listings import ranked_trials
-from studies.notes import study_facts
 from studies.study import Study
 
 _PAGE = """<!doctype html>
@@ -40,7 +40,7 @@ def report_html(study: Study) -> str:
         study: The study; it may be without a finished trial.
     """
     definition = study.definition
-    maximise = definition.direction == "maximize"
+    maximise = definition.maximises
     ranked = ranked_trials(study)
     facts = [*study_facts(definition), ("trials", f"{len(study.trials)}, {len(ranked)} of them complete")]
     parts = [_table((), facts)]

@@ -9,7 +9,7 @@ from dataclasses import asdict, replace
 from typing import Any
 
 from automl.errors import InputError
-from automl.task import Recipe
+from automl.recipe import Recipe
 from automl.trainer import TrainerSettings
 from studies.attributes import StudyDefinition
 

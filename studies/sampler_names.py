@@ -21,13 +21,14 @@ _OURS: Mapping[str, Callable[[Space, int], BaseSampler]] = {
     "evolution": lambda space, seed: RegularisedEvolutionSampler(space, seed=seed),
     "local-search": lambda space, seed: LocalSearchSampler(space, seed=seed),
 }
-_OPTUNAS: Mapping[str, Callable[[int], BaseSampler]] = {
+OPTUNA_SAMPLERS: Mapping[str, Callable[[int], BaseSampler]] = {
     "random": lambda seed: optuna.samplers.RandomSampler(seed=seed),
     "tpe": lambda seed: optuna.samplers.TPESampler(seed=seed),
     "gp": lambda seed: optuna.samplers.GPSampler(seed=seed),
     "cmaes": lambda seed: optuna.samplers.CmaEsSampler(seed=seed, warn_independent_sampling=False),
     "nsgaii": lambda seed: optuna.samplers.NSGAIISampler(seed=seed),
 }
+"""What makes each of Optuna's samplers of a seed, by name."""
 
 
 class PeriodicPruner(BasePruner):
@@ -59,7 +60,7 @@ _PRUNERS: Mapping[str, Callable[[], BasePruner]] = {
     "none": optuna.pruners.NopPruner,
 }
 
-SAMPLERS = (*_OURS, *_OPTUNAS)
+SAMPLERS = (*_OURS, *OPTUNA_SAMPLERS)
 """Every sampler's name."""
 PRUNERS = tuple(_PRUNERS)
 """Every pruner's name."""
@@ -93,7 +94,7 @@ def make_sampler(name: str, space: Space, seed: int, n_trials: int, stream: int)
     """
     if name in _OURS:
         return _OURS[name](space, seed)
-    return _OPTUNAS[name](int(np.random.SeedSequence([seed % 2**63, n_trials, stream]).generate_state(1)[0]))
+    return OPTUNA_SAMPLERS[name](int(np.random.SeedSequence([seed % 2**63, n_trials, stream]).generate_state(1)[0]))
 
 
 def make_pruner(name: str) -> BasePruner:

@@ -1,58 +1,39 @@
-"""What `automl run` and `automl worker` do, once their arguments are read."""
+"""What `automl run` does once its arguments are read: one search, from a table to a saved model."""
 
 from __future__ import annotations
 
-import logging
-import math
-import secrets
 import sys
-import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
-from importlib.util import find_spec
 from pathlib import Path
 from shlex import quote
 from typing import TextIO, cast
 
-import optuna
-from optuna.trial import FrozenTrial
-
 from automl.errors import InputError, nearest
 from automl.folders import check_place
 from automl.preprocessing import MAX_LEVELS
+from automl.recipe import ImageShape
 from automl.spaces.base import Space
 from automl.spaces.cell import CellSpace
 from automl.spaces.cnn import CNNSpace
 from automl.spaces.mlp import MLPSpace
 from automl.targets import Kind
-from automl.task import ImageShape, Task, load_task
+from automl.task import Task, load_task
 from automl.trainer import TrainerSettings
-from studies.attributes import BUDGET, DEFINITION, TrialFacts
-from studies.console import (
-    Best,
-    number_text,
-    print_json,
-    progress,
-    without_passwords,
-)
-from studies.listings import best_trial, summary
+from studies.attributes import TrialFacts
+from studies.console import number_text, print_json, without_passwords
+from studies.figures_on_the_way import FiguresOnTheWay, publish_figures_if_possible
+from studies.listings import best_trial, study_names, summary
 from studies.past_studies import ALL
+from studies.progress import Best, progress
 from studies.sampler_names import check_names
-from studies.storage import DEFAULT_STORAGE, check_exists, check_lasting, default_path, open_storage, sqlite_path
-from studies.study import Study, create_study, load_study
-from studies.workers import Budget
+from studies.storage import DEFAULT_STORAGE, check_exists, check_lasting, default_path, sqlite_path
+from studies.study import Study, create_study
 
 _SPACES = ("mlp", "cnn", "cell")
 _MODEL_FILE = "model.json"
-_FIRST_FIGURES = 15.0  # Seconds; shorter searches get theirs at the end.
-_FIGURES_PAUSE = 20.0  # The next figures wait so many times as long as the last ones took.
-
-_logger = logging.getLogger("automl.studies")
-
-
-# --- automl run -----------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -66,6 +47,7 @@ class Search:
         ignore: Columns to leave out.
         max_levels: Most different texts that a column may hold.
         metric: What to optimise.
+        test_fraction: Share of the rows kept apart from the search; the best model is judged on them at the end.
         space: "mlp", "cnn" or "cell".
         max_layers: Most layers of a network.
         max_units: Most units of a layer, or channels of a convolution.
@@ -84,6 +66,7 @@ class Search:
     ignore: tuple[str, ...] = ()
     max_levels: int | None = None
     metric: str | None = None
+    test_fraction: float = 0.0
     space: str = "mlp"
     max_layers: int | None = None
     max_units: int | None = None
@@ -119,6 +102,7 @@ def run(search: Search, *, trials: int, timeout: float | None, workers: int, mod
         search.target,
         kind=kind,
         metric=search.metric,
+        test_fraction=search.test_fraction,
         ignore=search.ignore,
         max_levels=search.max_levels or MAX_LEVELS,
         image_shape=_image_shape(search.image_shape),
@@ -186,7 +170,7 @@ def _check_sources(names: Sequence[str], storage: str) -> None:
     if not named:
         return
     check_exists(storage)
-    known = _study_names(storage)
+    known = study_names(storage)
     for name in named:
         if not any(study == name or fnmatchcase(study, name) for study in known):
             raise InputError(
@@ -224,6 +208,7 @@ def _no_empty_database(url: str) -> Iterator[None]:
 def _announce(study: Study, trials: int, stream: TextIO) -> None:
     task, done = study.task, study.n_finished
     rows = f"{len(task.train)} rows to train on, {len(task.validation)} to validate on"
+    rows += f", {len(task.test)} to test on" if task.test else ""
     print(f"task {task.name}: {task.kind} by {task.metric}, {task.n_features} inputs, {rows}", file=stream)
     for note in task.notes:
         print(f"note: {note}", file=stream)
@@ -234,7 +219,7 @@ def _announce(study: Study, trials: int, stream: TextIO) -> None:
 
 def _optimise(study: Study, trials: int, timeout: float | None, workers: int, stream: TextIO) -> None:
     done = study.n_finished
-    best = Best(study.definition.direction == "maximize", study.trials)
+    best = Best(study.definition.maximises, study.trials)
     try:
         if done < trials:
             with progress(study.definition.metric, trials, done, best, stream, study.running) as listener:
@@ -258,108 +243,22 @@ def _optimise(study: Study, trials: int, timeout: float | None, workers: int, st
 def _finish(study: Study, folder: Path, storage: str, as_json: bool, stream: TextIO) -> None:
     trial = best_trial(study)
     study.best_model().save(folder)
-    _publish_figures(study)
+    publish_figures_if_possible(study)
+    tested = study.test_metrics() if study.task.test else None
     if as_json:
-        print_json({**summary(study, trial), "storage": without_passwords(storage), "model": str(folder)})
+        found = {"storage": without_passwords(storage), "model": str(folder), "test": tested}
+        print_json({**summary(study, trial), **found})
     metric = study.definition.metric
     facts = TrialFacts.from_user_attrs(trial.user_attrs)
-    others = ", ".join(f"{name} {number_text(value)}" for name, value in facts.metrics.items() if name != metric)
-    print(
-        f"best {metric}: {number_text(trial.value)} in trial {trial.number}{f' ({others})' if others else ''}",
-        file=stream,
-    )
+    _print_metrics("best", metric, {**facts.metrics, metric: study.best_value}, f"in trial {trial.number}", stream)
+    if tested:
+        _print_metrics("test", metric, tested, "on rows apart from the search", stream)
     shown = "" if storage == DEFAULT_STORAGE else f" --storage {quote(without_passwords(storage))}"
     print(f"dashboard: automl dashboard{shown}", file=stream)
     print(f"predict:   automl predict {quote(str(folder))} DATA.csv", file=stream)
 
 
-def _publish_figures(study: Study) -> None:
-    """Stores the dashboard's figures with the study, where the dashboard is installed at all."""
-    if find_spec("optuna_dashboard") and find_spec("plotly"):
-        from studies.plots import publish_figures
-
-        publish_figures(study)
-
-
-class FiguresOnTheWay:
-    """Keeps the dashboard's figures fresh while trials run, in about a twentieth of the time at most.
-
-    Called with every finished trial, as Optuna's callbacks are. Workers leave it to `automl run`: a figure is stored in
-    pieces, which must not be those of two processes.
-
-    Args:
-        study: Whose figures.
-        clock: Seconds that have passed, from any start.
-    """
-
-    def __init__(self, study: Study, clock: Callable[[], float] = time.monotonic) -> None:
-        self._study = study
-        self._clock = clock
-        self._due = clock() + _FIRST_FIGURES
-
-    def __call__(self, _: optuna.Study, trial: FrozenTrial) -> None:
-        """Publishes them if they are due."""
-        started = self._clock()
-        if started < self._due:
-            return
-        try:
-            _publish_figures(self._study)
-        except Exception as error:  # Whatever a figure fails of, it must not end a search of hours.
-            _logger.warning("the dashboard's figures are not kept up to date: %s: %s", type(error).__name__, error)
-            self._due = math.inf
-        else:
-            self._due = self._clock() + _FIGURES_PAUSE * (self._clock() - started)
-
-
-# --- automl worker --------------------------------------------------------------------------------------------------
-
-
-def work(storage: str, *, study: str | None, trials: int | None, timeout: float | None) -> None:
-    """Joins the studies of a storage, or one of them, and runs trials as long as their budgets last.
-
-    Args:
-        storage: URL of the storage.
-        study: Name of the study; None for all that have trials left.
-        trials: Trials to run here at most, in all studies together; a study that is named may thereby exceed its
-            budget.
-        timeout: Seconds after which no trial is started in any of them.
-
-    Raises:
-        InputError: If there is no such storage or study, or it has no budget and none is given.
-    """
-    check_exists(storage)
-    names = [study] if study is not None else _defined_studies(storage)
-    here = Budget(trials, timeout)
-    for name in names:
-        joined = load_study(name, storage, stream=secrets.randbelow(2**31))
-        budget = joined.optuna.user_attrs.get(BUDGET, {}).get("n_trials")
-        if budget is None and trials is None and timeout is None:
-            raise InputError(f"study {name!r} has no budget of trials; give this worker --trials or --timeout.")
-        _work_on(joined, None if study and trials else budget, here)
-
-
-def _study_names(storage: str) -> list[str]:
-    """Names of this project's studies in a storage."""
-    summaries = optuna.study.get_all_study_summaries(open_storage(storage), include_best_trial=False)
-    return [summary.study_name for summary in summaries if DEFINITION in summary.user_attrs]
-
-
-def _defined_studies(storage: str) -> list[str]:
-    names = _study_names(storage)
-    if not names:
-        raise InputError(
-            f"the storage {without_passwords(storage)!r} holds no study of automl; start one there with 'automl run'."
-        )
-    return names
-
-
-def _work_on(study: Study, budget: int | None, here: Budget) -> None:
-    """Runs trials of a study until it has as many as its budget says, or this worker has run all of its own."""
-    study.requeue_abandoned()
-    best = Best(study.definition.direction == "maximize", study.trials)
-    print(f"study {study.name}: {study.n_finished} trials finished" + (f" of {budget}" if budget else ""), flush=True)
-    done = study.n_finished
-    with progress(study.definition.metric, budget, done, best, sys.stdout, study.running) as listener:
-        while (budget is None or study.n_started() < budget) and here.take():
-            if study.run_trial(callbacks=[listener], n_total=budget) is None:
-                here.give_back()
+def _print_metrics(what: str, metric: str, metrics: Mapping[str, float | None], where: str, stream: TextIO) -> None:
+    """A line such as "best log_loss: 0.014 in trial 7 (accuracy 0.997)"."""
+    others = ", ".join(f"{name} {number_text(value)}" for name, value in metrics.items() if name != metric)
+    print(f"{what} {metric}: {number_text(metrics[metric])} {where}{f' ({others})' if others else ''}", file=stream)

@@ -12,9 +12,7 @@ import logging
 import sqlite3
 import threading
 import time
-import warnings
-from collections.abc import Hashable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Hashable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -28,6 +26,7 @@ from sqlalchemy.engine import URL, Dialect, make_url
 from automl.errors import InputError
 from studies.attributes import PREFIX, RETRY_HISTORY
 from studies.console import without_passwords
+from studies.quiet_optuna import experimental_features
 
 _logger = logging.getLogger("automl.studies")
 
@@ -84,10 +83,10 @@ class SharedSQLiteStorage(RDBStorage):
 def open_storage(
     url: str, *, heartbeat_interval: int = HEARTBEAT_SECONDS, grace_period: int = GRACE_SECONDS
 ) -> BaseStorage:
-    """Opens a database of studies; an SQLite file that does not exist is made, with nothing in it.
+    """Opens a database of studies; an SQLite file that does not exist is created, with nothing in it.
 
-    An SQLite database in memory is one of this process alone, whose threads would each see another: Optuna's storage in
-    memory takes its place.
+    Where the URL names an SQLite database in memory, Optuna's own storage in memory is opened instead: in SQLite's,
+    every thread would see a database of its own.
 
     Args:
         url: An SQLAlchemy URL: "sqlite:///automl.db", "postgresql+psycopg://user@host/database", ...
@@ -101,7 +100,7 @@ def open_storage(
     if _is_in_memory(parsed):
         return optuna.storages.InMemoryStorage()
     try:
-        with _quiet():
+        with experimental_features():
             if _is_sqlite_file(parsed):
                 shared = SharedSQLiteStorage(url, heartbeat_interval=heartbeat_interval, grace_period=grace_period)
                 return optuna.storages.get_storage(shared)
@@ -217,7 +216,7 @@ def beside(storage: BaseStorage, suffix: str) -> Path | None:
 
 
 def file_name(study_name: str) -> str:
-    """The study's name as that of a file; different names stay different."""
+    """A file name made of the study's name, so that different studies have different ones."""
     quoted = quote(study_name, safe=" ")
     if len(quoted) > _LONGEST_NAME:
         quoted = f"{quoted[: _LONGEST_NAME - 17]}-{hashlib.sha256(study_name.encode()).hexdigest()[:16]}"
@@ -225,7 +224,7 @@ def file_name(study_name: str) -> str:
 
 
 def default_path(study_name: str, suffix: str) -> Path:
-    """Where what is made of a study lies by default: in the working folder, whatever its name holds.
+    """The default path of a file or folder made from a study: in the working folder, whatever characters its name has.
 
     Examples:
         >>> default_path("größe", ".model").name, default_path("../größe", ".html").name
@@ -239,8 +238,8 @@ def default_path(study_name: str, suffix: str) -> Path:
 def requeue(study: optuna.Study, trial: FrozenTrial) -> None:
     """Queues an unfinished trial once more, with its proposal and the parameters that it has asked for.
 
-    As Optuna's `RetryHeartbeatStaleTrialCallback`, whose attributes it writes, but without what the trial had written
-    for people.
+    Writes the attributes that Optuna's `RetryHeartbeatStaleTrialCallback` writes, but leaves out what the trial had
+    written for people to read.
     """
     history = [*trial.system_attrs.get(RETRY_HISTORY, ()), trial.number]
     kept = {key: value for key, value in trial.user_attrs.items() if not key.startswith(PREFIX)}
@@ -283,11 +282,3 @@ def _connect_patiently(dialect: Dialect, _: Any, arguments: Sequence[Any], optio
             _logger.warning("the storage's server does not answer; it is tried again for up to %g s", _OUTAGE_SECONDS)
         is_told = True
         time.sleep(1.0)
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Optuna marks heartbeats as experimental; what that asks of users, pinning the version, is done here."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-        yield

@@ -8,70 +8,42 @@ from __future__ import annotations
 
 import logging
 import sys
-import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import cached_property
-from numbers import Integral, Real
 from pathlib import Path
-from types import NoneType
 
 import optuna
-from optuna.exceptions import StorageInternalError
 from optuna.pruners import BasePruner
 from optuna.samplers import BaseSampler
 from optuna.storages import BaseStorage
 from optuna.trial import FrozenTrial, TrialState
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from automl.errors import InputError, listed, nearest
+from automl.errors import InputError, nearest
 from automl.meta_features import meta_features
 from automl.model import Model
 from automl.observations import Candidate
 from automl.spaces.base import Space
-from automl.spaces.cell import CellSpace
-from automl.spaces.cnn import CNNSpace
-from automl.spaces.hyperparameters import DEFAULT_HYPERPARAMETERS
 from automl.spaces.mlp import MLPSpace
 from automl.spaces.registry import space_from_dict
 from automl.task import Task, task_from_reference
 from automl.trainer import TrainerSettings
-from studies.attributes import (
-    BUDGET,
-    DEFINITION,
-    META_FEATURES,
-    REASON,
-    StudyDefinition,
-    read_definition,
-    retried_numbers,
-)
-from studies.console import without_passwords
-from studies.history import is_queued
-from studies.interrupts import HeldInterrupts, came_of
-from studies.objective import Objective, TrainingFailed, model_folder, remove_beaten_models
+from studies.attributes import BUDGET, DEFINITION, META_FEATURES, StudyDefinition, read_definition
+from studies.kept_models import kept_model, models_folder, remove_beaten_models
+from studies.objective import Objective
+from studies.progress import trial_bar
+from studies.quiet_optuna import quiet_optuna
 from studies.resumption import agreed, is_in_memory
 from studies.sampler_names import check_names, make_pruner, make_sampler
-from studies.storage import (
-    DEFAULT_STORAGE,
-    STORAGE_VARIABLE,
-    beside,
-    check_exists,
-    file_name,
-    open_storage,
-    requeue,
-    storage_url,
-)
+from studies.storage import DEFAULT_STORAGE, STORAGE_VARIABLE, beside, check_exists, open_storage, storage_url
+from studies.study_arguments import check_budget, check_types, fitted_to_task, tell_without_effect
+from studies.trial_runs import Callback, WorkerEvents, counted, give_back, run_one
 from studies.workers import Budget, run_workers
 
 _logger = logging.getLogger("automl.studies")
 
-Callback = Callable[[optuna.Study, FrozenTrial], None]
-"""Told of every finished trial, as Optuna's callbacks are."""
-
 CUSTOM = "custom"
-"""What a definition says of a sampler or pruner that is no name but an object of the user's."""
+"""Stands in a definition for a sampler or pruner that the user passed as an object instead of a name."""
 
 
 def create_study(
@@ -97,13 +69,13 @@ def create_study(
         sampler: "nasbot", "nao", "combined" (both), "evolution", "local-search", "random", "tpe", "gp", "cmaes",
             "nsgaii", or an Optuna sampler.
         storage: URL of the database, an Optuna storage, or None for a study in memory.
-        transfer_from: Names of studies of the same storage to learn from, globs such as "mnist-*", or "all"; one alone
-            may be a plain text.
+        transfer_from: Names of studies of the same storage to learn from, globs such as "mnist-*", or "all"; a single
+            one may be given as a plain text.
         seed: Seed of proposals and of initial weights.
         settings: How every candidate is trained.
         pruner: "quartile" (stops the worst quarter), "median", "none", or an Optuna pruner.
         models_dir: Where the best trial's model is kept; beside the storage by default.
-        load_if_exists: Go on with a study of that name and the same task, space, settings and seed.
+        load_if_exists: Whether to go on with a study of that name, if it has the same task, space, settings and seed.
 
     Raises:
         InputError: If a name is unknown, the space does not fit the task, the storage cannot be opened, or a study of
@@ -118,16 +90,16 @@ def create_study(
         (2, True)
     """
     sources = (transfer_from,) if isinstance(transfer_from, str) else tuple(transfer_from)
-    _check_types(name=name, task=task, space=space, sampler=sampler, settings=settings, pruner=pruner, seed=seed)
+    check_types(name=name, task=task, space=space, sampler=sampler, settings=settings, pruner=pruner, seed=seed)
     for source in sources:
-        _check_types(transfer_from=source)
+        check_types(transfer_from=source)
     if not name:
         raise InputError("got an empty name for the study, expected one that people will know it by; name it.")
     sampler_name = sampler if isinstance(sampler, str) else None
     pruner_name = pruner if isinstance(pruner, str) else None
     check_names(sampler_name, pruner_name)
-    space = _fitted(space or MLPSpace(), task)
-    _tell_without_effect(space)
+    space = fitted_to_task(space or MLPSpace(), task)
+    tell_without_effect(space)
     definition = StudyDefinition(
         task=dict(task.reference),
         task_name=task.name,
@@ -186,7 +158,7 @@ def load_study(
         check_exists(storage)
     opened = _opened(storage)
     definition = _stored_definition(name, opened)
-    with _quiet_optuna():
+    with quiet_optuna():
         raw = optuna.load_study(study_name=name, storage=opened)
     return Study(raw, definition, task=task, space=space, sampler=sampler, pruner=pruner, stream=stream)
 
@@ -288,7 +260,7 @@ class Study:
     @property
     def n_finished(self) -> int:
         """Number of trials that count towards a budget: finished, and not interrupted."""
-        return len(_finished(self._raw.get_trials(deepcopy=False)))
+        return len(counted(self._raw.get_trials(deepcopy=False)))
 
     def n_started(self, first: int = 0) -> int:
         """Number of trials that count towards a budget: finished ones, and those that run somewhere now.
@@ -298,7 +270,7 @@ class Study:
         """
         trials = self._raw.get_trials(deepcopy=False)
         running = sum(trial.state == TrialState.RUNNING and trial.number >= first for trial in trials)
-        return len(_finished(trials)) + running
+        return len(counted(trials)) + running
 
     @property
     def best_trial(self) -> FrozenTrial:
@@ -337,19 +309,21 @@ class Study:
             ValueError: If no trial is complete yet.
         """
         trial = self.best_trial
-        return self._kept_model(trial) or self._trained_again(trial)
+        kept = None if self._models_dir is None else kept_model(self._models_dir, trial, self.definition.task_digest)
+        return kept or self._trained_again(trial)
 
-    def _kept_model(self, trial: FrozenTrial) -> Model | None:
-        """The model that was kept when the trial ended; None where it is gone, or that of another study lies there.
+    def test_metrics(self) -> dict[str, float]:
+        """Every metric of the best model on the task's test part, by name.
 
-        Studies of one name share a folder where their storages do: all servers', and files that differ in their ending.
+        The best trial looks better on the validation part, by which it was chosen, than it is; the test part took no
+        part in the search.
+
+        Raises:
+            ValueError: If no trial is complete yet, or the task has no test part.
         """
-        folder = None if self._models_dir is None else model_folder(self._models_dir, trial.number)
-        if folder is None or not folder.is_dir():
-            return None
-        model = Model.load(folder)
-        is_own = (model.task_digest, model.evaluation.value) == (self.definition.task_digest, trial.value)
-        return model if is_own else None
+        if self.task.test is None:
+            raise ValueError("got a task without a test part, expected one; make the task with test_fraction=0.2.")
+        return self.task.scores(self.best_model().outputs(self.task.test.inputs), self.task.test)
 
     def _trained_again(self, trial: FrozenTrial) -> Model:
         _logger.warning("the weights of trial %d were not kept; it is trained again with the same seed", trial.number)
@@ -390,15 +364,12 @@ class Study:
         budget = Budget(n_trials, timeout, lambda: self._is_over(n_total, first))
         if n_trials is not None:
             self._raw.set_user_attr(BUDGET, {"n_trials": self.n_finished + n_trials})
-        with _quiet_optuna(), _progress(n_trials, show_progress) as progress:
-            listeners = [*callbacks, progress]
+        with quiet_optuna(), trial_bar(n_trials, show_progress) as bar:
+            listeners = [*callbacks, bar]
             if n_workers == 1:
                 self._run_here(budget, listeners, n_total, first)
             else:
-                total = "" if n_total is None else str(n_total)
-                command = [sys.executable, "-m", "studies.worker_process", self.name, total, str(first)]
-                variables = {STORAGE_VARIABLE: self._url_for_workers()}
-                run_workers(command, n_workers, budget, _Events(self, listeners), variables)
+                self._run_in_workers(n_workers, budget, listeners, n_total, first)
                 if timeout is not None and len(self._raw.get_trials(deepcopy=False)) == first:
                     _logger.warning("no trial was started: the workers had not started within %g seconds", timeout)
 
@@ -414,8 +385,8 @@ class Study:
         Args:
             on_start: Called with the trial's number before its training.
             callbacks: Called with the Optuna study and the finished trial.
-            n_total: Trials that the study is to have in all. The storage numbers trials one by one, so of processes
-                that start their trials at the same moment, those with the numbers beyond withdraw theirs.
+            n_total: Trials that the study is to have in all. Where several processes start the last trials at the same
+                moment, those whose trials come too late, by their numbers in the storage, withdraw them.
             first: Number of the first trial that counts as running; older ones may be those of dead processes.
 
         Returns:
@@ -425,81 +396,34 @@ class Study:
             KeyboardInterrupt: After Ctrl-C; the trial has been queued and is run first next time.
             InputError: If the storage fails: its disk is full, its server gone.
         """
-        started: list[int] = []
-        study, held, objective = self.optuna, HeldInterrupts(), self._objective()
-
-        def run(trial: optuna.Trial) -> float:
-            self._check_total(trial.number, n_total, first)
-            started.append(trial.number)
-            with held.let_through():
-                if on_start is not None:
-                    on_start(trial.number)
-                return objective(trial)
-
-        with _quiet_optuna():
-            try:
-                with held:
-                    study.optimize(run, n_trials=1, catch=(TrainingFailed,), callbacks=list(callbacks))
-            # Optuna stumbles over a result that it could not write, by an error or an assertion of its own.
-            except (KeyboardInterrupt, UnboundLocalError, AssertionError, StorageInternalError) as error:
-                if came_of(error, KeyboardInterrupt):
-                    self._give_all_back(started)
-                    raise KeyboardInterrupt from error
-                if not came_of(error, StorageInternalError):
-                    raise
-                with suppress(StorageInternalError):  # its heartbeats end, so that others queue the trial later
-                    self._give_all_back(started)
-                raise InputError(_storage_failed(error)) from error
-            except _Withdrawn:
-                return None
-            except (ValueError, optuna.exceptions.UpdateFinishedTrialError):
-                if not retried_numbers(self._raw.get_trials(deepcopy=False)).intersection(started):
-                    raise
-                # Optuna refuses the result of a trial that was taken for abandoned: the computer slept, for example.
-                _logger.warning("trial %d had been given to another worker; its result is dropped", started[0])
-                return None
-        self._tidy()
-        return started[0]
-
-    def _check_total(self, number: int, n_total: int | None, first: int) -> None:
-        """Withdraws a trial that has just been made, if older ones are all that the study is to have.
-
-        It is marked as failed, before it has asked for a parameter, and counts as none. Queued trials are run always.
-        """
-        if n_total is None:
-            return
-        trials = self._raw.get_trials(deepcopy=False)
-        older = [t for t in trials[first:number] if t.state == TrialState.RUNNING]
-        older += [t for t in _finished(trials) if t.number < number]
-        if len(older) >= n_total and not is_queued(trials[number]):
-            reason = "not run: other workers had started the study's last trials"
-            self._raw._storage.set_trial_user_attr(trials[number]._trial_id, REASON, reason)
-            raise _Withdrawn(reason)
+        number = run_one(
+            self.optuna, self._objective(), on_start=on_start, callbacks=callbacks, n_total=n_total, first=first
+        )
+        if number is not None and self._models_dir is not None:
+            remove_beaten_models(self._models_dir, self._raw)
+        return number
 
     def requeue_abandoned(self) -> None:
         """Queues the trials of processes that died, once they have given no sign of life for the grace period."""
-        with _quiet_optuna():
+        with quiet_optuna():
             optuna.storages.fail_stale_trials(self._raw)
 
     def give_back(self, number: int) -> None:
         """Queues a trial that was interrupted, unless it has a result or has been queued already."""
-        trials = self._raw.get_trials(deepcopy=False)
-        if number in retried_numbers(trials):
-            return
-        trial = trials[number]
-        if trial.state == TrialState.RUNNING:
-            self._raw._storage.set_trial_state_values(trial._trial_id, TrialState.FAIL)
-        if trial.state in (TrialState.RUNNING, TrialState.FAIL):
-            requeue(self._raw, trial)
-
-    def _give_all_back(self, numbers: Sequence[int]) -> None:
-        for number in numbers:
-            self.give_back(number)
+        give_back(self._raw, number)
 
     def _run_here(self, budget: Budget, listeners: Sequence[Callback], n_total: int | None, first: int) -> None:
         while budget.take():
             if self.run_trial(callbacks=listeners, n_total=n_total, first=first) is None:
                 budget.give_back()
+
+    def _run_in_workers(
+        self, n_workers: int, budget: Budget, listeners: Sequence[Callback], n_total: int | None, first: int
+    ) -> None:
+        total = "" if n_total is None else str(n_total)
+        command = [sys.executable, "-m", "studies.worker_process", self.name, total, str(first)]
+        variables = {STORAGE_VARIABLE: self._url_for_workers()}
+        run_workers(command, n_workers, budget, WorkerEvents(self._raw, listeners), variables)
 
     def _is_over(self, n_total: int | None, first: int) -> bool:
         """Whether a callback has called `optuna.Study.stop`, or the study has all the trials that it is to have."""
@@ -510,17 +434,7 @@ class Study:
 
     @cached_property
     def _models_dir(self) -> Path | None:
-        if self.definition.models_dir is not None:
-            return Path(self.definition.models_dir) / file_name(self.name)
-        folder = beside(self._raw._storage, ".models")
-        return None if folder is None else folder / file_name(self.name)
-
-    def _tidy(self) -> None:
-        """Keeps the best trial's model alone."""
-        if self._models_dir is not None and self._models_dir.is_dir():
-            trials = self._raw.get_trials(deepcopy=False)
-            if any(trial.state == TrialState.COMPLETE for trial in trials):
-                remove_beaten_models(self._models_dir, trials, self._raw.best_trial.number)
+        return models_folder(self.name, self.definition, self._raw._storage)
 
     def _url_for_workers(self) -> str:
         url = storage_url(self._raw._storage)
@@ -542,132 +456,11 @@ class Study:
         return url
 
 
-def _storage_failed(error: BaseException) -> str:
-    """One sentence for whatever Optuna raises where a database failed; the deepest cause is the database's own."""
-    reason = error
-    while reason.__context__ is not None:
-        reason = reason.__context__
-    line = (str(reason).splitlines() or [type(reason).__name__])[0]
-    return (
-        f"the study's storage failed ({without_passwords(line)}), expected one that can be written; mend it and run "
-        "the study again: finished trials are kept."
-    )
-
-
-class _Withdrawn(Exception):
-    """A trial is not run, since others have started all that the study is to have."""
-
-
-def _finished(trials: Sequence[FrozenTrial]) -> list[FrozenTrial]:
-    """The trials that count towards a budget: finished, and neither interrupted nor withdrawn."""
-    retried = retried_numbers(trials)
-    return [
-        trial
-        for trial in trials
-        if trial.state in (TrialState.COMPLETE, TrialState.PRUNED)
-        or (trial.state == TrialState.FAIL and bool(trial.params) and trial.number not in retried)
-    ]
-
-
-@contextmanager
-def _stoppable(study: optuna.Study) -> Iterator[None]:
-    """Lets callbacks call `optuna.Study.stop`, which Optuna allows in its own loop alone."""
-    study._thread_local.in_optimize_loop = True
-    try:
-        yield
-    finally:
-        study._thread_local.in_optimize_loop = False
-
-
-class _Events:
-    """What the parent of several workers does when one has news."""
-
-    def __init__(self, study: Study, listeners: Sequence[Callback]) -> None:
-        self._study = study
-        self._listeners = listeners
-
-    def finished(self, trial_number: int) -> None:
-        """Calls the callbacks with the finished trial."""
-        trial = self._study._raw.get_trials(deepcopy=False)[trial_number]
-        with _stoppable(self._study._raw):
-            for listener in self._listeners:
-                listener(self._study._raw, trial)
-
-    def abandoned(self, trial_number: int) -> None:
-        """Queues the trial of a worker that died."""
-        self._study.give_back(trial_number)
-
-
-def check_budget(n_trials: int | None, timeout: float | None, n_workers: int) -> None:
-    """Refuses a budget that makes no sense.
-
-    Raises:
-        InputError: If what should be a number is none, one is negative, or there is no worker.
-    """
-    kinds: Mapping[str, tuple[object, type]] = {
-        "n_trials": (n_trials, Integral),
-        "timeout": (timeout, Real),
-        "n_workers": (n_workers, Integral),
-    }
-    for name, (number, kind) in kinds.items():
-        if not (isinstance(number, kind) or (number is None and name != "n_workers")):
-            wanted = "a whole number" if kind is Integral else "a number of seconds"
-            raise InputError(f"got {name} = {number!r}, expected {wanted}; write one.")
-    if n_trials is not None and n_trials < 0:
-        raise InputError(f"got n_trials = {n_trials}, expected 0 or more, or None for no limit; raise it.")
-    if timeout is not None and not timeout >= 0:
-        raise InputError(f"got a timeout of {timeout} seconds, expected 0 or more, or None for no limit; raise it.")
-    if n_workers < 1:
-        raise InputError(f"got n_workers = {n_workers}, expected at least 1; raise it.")
-
-
-_TYPES: Mapping[str, tuple[tuple[type, ...], str]] = {
-    "name": ((str,), "a text"),
-    "task": ((Task,), "a Task, such as load_task('digits') or Task.from_csv('FILE.csv', target=...) makes"),
-    "space": ((Space, NoneType), "a space, such as MLPSpace()"),
-    "sampler": ((str, BaseSampler), "a name, such as 'nasbot', or an Optuna sampler"),
-    "settings": ((TrainerSettings, NoneType), "TrainerSettings(...)"),
-    "pruner": ((str, BasePruner), "a name, such as 'none', or an Optuna pruner"),
-    "seed": ((Integral,), "a whole number"),
-    "transfer_from": ((str,), "names of studies of the same storage, such as those that study.name tells"),
-}
-
-
-def _check_types(**given: object) -> None:
-    """Refuses what would otherwise fail after the study has been written."""
-    for argument, value in given.items():
-        types, expected = _TYPES[argument]
-        if not isinstance(value, types):
-            raise InputError(f"got {argument} = {value!r}, expected {expected}; pass one.")
-
-
-def _fitted(space: Space, task: Task) -> Space:
-    if task.image_shape is None and isinstance(space, CNNSpace | CellSpace):
-        raise InputError(
-            f"got the {type(space).__name__} for task {task.name!r}, whose rows are no images; choose MLPSpace "
-            "(--space mlp), or say what images the rows are (--image-shape, or image_shape= in Python)."
-        )
-    size = None if task.image_shape is None else min(task.image_shape[1:])
-    return space.for_task(task.kind, size)
-
-
-def _tell_without_effect(space: Space) -> None:
-    """Warns of hyperparameters that would be searched in vain, such as those of a wrong name."""
-    unknown = [name for name in space.hyperparameters if name not in DEFAULT_HYPERPARAMETERS]
-    if unknown:
-        _logger.warning(
-            "the space has hyperparameters that the trainer does not know and that have no effect on it (%s), expected "
-            "some of %s; rename or remove them.",
-            listed(unknown),
-            listed(list(DEFAULT_HYPERPARAMETERS)),
-        )
-
-
 def _recorded(
     name: str, storage: BaseStorage, definition: StudyDefinition, task: Task, load_if_exists: bool
 ) -> optuna.Study:
-    """The Optuna study of that name, with all in it that other processes need to go on with it or to learn from it."""
-    with _quiet_optuna():
+    """Makes or opens the Optuna study, and writes into it what other processes need to join it or to learn from it."""
+    with quiet_optuna():
         raw = optuna.create_study(
             study_name=name, storage=storage, direction=task.direction, load_if_exists=load_if_exists
         )
@@ -691,34 +484,6 @@ def _stored_definition(name: str, storage: BaseStorage) -> StudyDefinition:
 
 
 def _saved_beside(task: Task, storage: BaseStorage) -> Task:
-    """The task, saved so that later sessions and workers can load it; as it is where the storage is in memory too."""
+    """The task, saved where later sessions and workers can load it; unchanged where the storage is in memory too."""
     folder = beside(storage, ".tasks")
     return task if folder is None else task.save(folder / task.digest)
-
-
-@contextmanager
-def _quiet_optuna() -> Iterator[None]:
-    """Silences Optuna's log below errors, and its remarks on experimental features that are used knowingly here."""
-    verbosity = optuna.logging.get_verbosity()
-    optuna.logging.set_verbosity(max(verbosity, optuna.logging.ERROR))
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-            yield
-    finally:
-        optuna.logging.set_verbosity(verbosity)
-
-
-@contextmanager
-def _progress(n_trials: int | None, show: bool | None) -> Iterator[Callback]:
-    """A progress bar on standard error, as a callback."""
-    console = Console(stderr=True)
-    columns = ("trial", MofNCompleteColumn(), BarColumn(), TimeElapsedColumn(), TextColumn("{task.description}"))
-    with Progress(*columns, console=console, disable=not (console.is_terminal if show is None else show)) as bar:
-        row = bar.add_task("", total=n_trials)
-
-        def advance(study: optuna.Study, trial: FrozenTrial) -> None:
-            best = f"best {study.best_value:.5g}" if trial.state == TrialState.COMPLETE else None
-            bar.update(row, advance=1, description=best)
-
-        yield advance

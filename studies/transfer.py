@@ -37,7 +37,8 @@ from studies.attributes import PROPOSAL, TRANSFER, json_ready
 from studies.distributions import on_grid, to_distributions, to_parameter
 from studies.history import History, is_decided
 from studies.past_studies import PastStudies, SourceStudy
-from studies.samplers import NASBOTSampler, ProposerSampler, optuna_seed, proposing, publish_proposal, write_attribute
+from studies.proposer_sampler import ProposerSampler, optuna_seed, proposing, publish_proposal, write_attribute
+from studies.samplers import NASBOTSampler
 from studies.storage import check_exists, open_storage
 
 _logger = logging.getLogger("automl.studies")

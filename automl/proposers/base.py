@@ -1,6 +1,7 @@
 """Proposer: what answers "which candidates next?" from observations alone.
 
-Proposers know no Optuna, no storage and no training; `studies.samplers` turns any of them into an Optuna sampler.
+Proposers know no Optuna, no storage and no training; `studies.proposer_sampler` turns any of them into an Optuna
+sampler.
 """
 
 from __future__ import annotations

@@ -17,6 +17,7 @@ import numpy as np
 import torch
 
 from automl.acquisition import Acquisition, acquisition_values, check_acquisition
+from automl.field_checks import check_counts
 from automl.observations import Candidate, Observations
 from automl.proposers.base import Proposal
 from automl.proposers.nao import NAOProposer
@@ -53,9 +54,7 @@ class CombinedProposer:
 
     def __post_init__(self) -> None:
         check_acquisition(self.acquisition)
-        for name in ("n_startup", "n_from_nasbot"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"got {name} = {getattr(self, name)}, expected at least 1; raise it.")
+        check_counts(self, "n_startup", "n_from_nasbot")
 
     def propose(self, observations: Observations, n: int, generator: np.random.Generator) -> list[Proposal]:
         """The next `n` candidates, see `automl.proposers.base.Proposer`.
@@ -66,8 +65,7 @@ class CombinedProposer:
         check_request(observations, n)
         proposals: list[Proposal] = []
         for _ in range(n):
-            pending = (*observations.pending, *(proposal.candidate for proposal in proposals))
-            known = Observations(observations.candidates, observations.values, pending, observations.failed)
+            known = observations.with_pending(proposal.candidate for proposal in proposals)
             proposals.append(self._next(known, generator))
         return proposals
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from automl.field_checks import check_counts
 from automl.observations import Candidate, Observations
 from automl.proposers.base import Proposal
 from automl.proposers.pool import found_or_random, unseen_mutant
@@ -35,9 +36,7 @@ class EvolutionProposer:
     sample: int = 25
 
     def __post_init__(self) -> None:
-        for name, size in (("population", self.population), ("sample", self.sample)):
-            if size < 1:
-                raise ValueError(f"got {name} = {size}, expected at least 1; raise it.")
+        check_counts(self, "population", "sample")
 
     def propose(self, observations: Observations, n: int, generator: np.random.Generator) -> list[Proposal]:
         """The next `n` candidates, see `automl.proposers.base.Proposer`.

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from automl.field_checks import check_counts
 from automl.observations import Observations
 from automl.proposers.base import Proposal
 from automl.proposers.pool import found_or_random, unseen_mutant
@@ -33,8 +34,7 @@ class LocalSearchProposer:
     n_startup: int = 10
 
     def __post_init__(self) -> None:
-        if self.n_startup < 1:
-            raise ValueError(f"got n_startup = {self.n_startup}, expected at least 1; raise it.")
+        check_counts(self, "n_startup")
 
     def propose(self, observations: Observations, n: int, generator: np.random.Generator) -> list[Proposal]:
         """The next `n` candidates, see `automl.proposers.base.Proposer`.

@@ -26,6 +26,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from automl.acquisition import Acquisition, acquisition_values, check_acquisition
+from automl.field_checks import check_counts
 from automl.observations import Candidate, Observations
 from automl.proposers.base import Proposal
 from automl.proposers.pool import check_request, unseen_sample
@@ -59,9 +60,7 @@ class LatentSearch:
     latent: bool = True
 
     def __post_init__(self) -> None:
-        for name in ("n_seeds", "n_rounds", "n_wanted", "beam_width"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"got {name} = {getattr(self, name)}, expected at least 1; raise it.")
+        check_counts(self, "n_seeds", "n_rounds", "n_wanted", "beam_width")
         if not self.step_sizes or min(self.step_sizes) <= 0 or list(self.step_sizes) != sorted(self.step_sizes):
             raise ValueError(f"got the step sizes {self.step_sizes}, expected positive ones in growing order.")
 
@@ -201,9 +200,7 @@ class NAOProposer:
 
     def __post_init__(self) -> None:
         check_acquisition(self.acquisition)
-        for name in ("n_startup", "refit_every"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"got {name} = {getattr(self, name)}, expected at least 1; raise it.")
+        check_counts(self, "n_startup", "refit_every")
 
     def propose(self, observations: Observations, n: int, generator: np.random.Generator) -> list[Proposal]:
         """The next `n` candidates, see `automl.proposers.base.Proposer`.
@@ -265,7 +262,7 @@ class NAOProposer:
             observations: At least one value; those since the pool was searched for may be in it.
         """
         size = self._fitted_size(len(observations))
-        known = _first(observations, max(size, int(observations.values[:, 0].argmin()) + 1))
+        known = observations.first(max(size, int(observations.values[:, 0].argmin()) + 1))
         digest = _digest(known, len(known))
         pool = self._pools.get((size, digest))
         if pool is None:
@@ -324,11 +321,6 @@ class NAOProposer:
             chosen.append((best, facts | {"score_deviation": float(imagined.variance[best].sqrt())}))
             taken.append(best)
         return chosen
-
-
-def _first(observations: Observations, n: int) -> Observations:
-    """The first n values and their candidates alone."""
-    return Observations(observations.candidates[:n], observations.values[:n])
 
 
 def _ensemble_pool(predictions: NDArray[np.float64], residual: float) -> GaussianPool:

@@ -21,9 +21,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from automl.acquisition import Acquisition, acquisition_values, check_acquisition
+from automl.field_checks import check_counts
 from automl.observations import Candidate, Observations
 from automl.proposers.base import Proposal
-from automl.proposers.pool import check_request, unseen_mutant, unseen_sample
+from automl.proposers.pool import check_request, mutants_by_rank, unseen_sample
 from automl.spaces.base import Space
 from automl.surrogates.architecture_gp import ArchitectureGP, ArchitectureGPSettings, FittedArchitectureGP
 from automl.surrogates.gaussian_pool import GaussianPool
@@ -32,10 +33,8 @@ from automl.surrogates.structure import SORTS_OF_CELLS, ListedPool
 _RANDOM_SHARE = 0.2  # of all evaluations; what edits of incumbents leave goes to the epochs of evolution
 _EDITED_SHARE = 0.4
 _EPOCHS = 3
-_HALF_AS_LIKELY = 5
 _LISTED_WITH_DISTANCES = 4096
 _TYPICAL_OF_LISTED = 0.4  # Chosen on the development tables, see BENCHMARKS.md.
-_TRIES = 10  # Draws an edit may take before its parent counts as exhausted.
 
 _LISTED: WeakKeyDictionary[Space, dict[tuple[str, ...], ListedPool]] = WeakKeyDictionary()
 
@@ -89,8 +88,7 @@ class NASBOTProposer:
 
     def __post_init__(self) -> None:
         check_acquisition(self.acquisition)
-        if self.n_startup < 1:
-            raise ValueError(f"got n_startup = {self.n_startup}, expected at least 1; raise it.")
+        check_counts(self, "n_startup")
 
     def propose(self, observations: Observations, n: int, generator: np.random.Generator) -> list[Proposal]:
         """The next `n` candidates, see `automl.proposers.base.Proposer`.
@@ -306,15 +304,8 @@ class _EvolvingSearch:
         return self._edited([found.candidate for found in ranked], n, known, "evolved")
 
     def _edited(self, ranked: Sequence[Candidate], n: int, known: set[str], origin: str) -> list[tuple[Candidate, str]]:
-        """About `n` mutants of candidates drawn by rank, a rank's weight being half that of one five places before."""
-        edited: list[tuple[Candidate, str]] = []
-        weights = 0.5 ** (np.arange(len(ranked)) / _HALF_AS_LIKELY)
-        for place in self._ask.generator.choice(len(ranked), size=n, p=weights / weights.sum()) if len(ranked) else ():
-            mutant = unseen_mutant(self._space, ranked[place], known, self._ask.generator, tries=_TRIES)
-            if mutant is not None:
-                known.add(mutant.digest)
-                edited.append((mutant, origin))
-        return edited
+        """About `n` mutants of candidates drawn by rank, each with its origin."""
+        return [(mutant, origin) for mutant in mutants_by_rank(self._space, ranked, n, known, self._ask.generator)]
 
     def _evaluated(self, candidates: Sequence[tuple[Candidate, str]]) -> list[_Found]:
         values = self._values([candidate for candidate, _ in candidates], self._guide) if candidates else ()

@@ -1,9 +1,10 @@
 """SharedCandidatesProposer: transfer between tasks that evaluated the same candidates, with no features at all.
 
-Tasks x candidates make a matrix of normal scores, with holes. The portfolio reads from it an order of trial (greedy
-average rank); the empirical prior (Wang et al. 2018) and matrix factorisation (Fusi et al. 2018) go on learning from
-the target's values by expected improvement. Candidates outside the matrix are the plain proposer's, and so is all
-once the matrix, or the portfolio, is exhausted or where tasks share too little.
+The normal scores of candidates on tasks make a matrix with holes. The portfolio derives a fixed order of trials from it
+(greedy average rank). The empirical prior (Wang et al. 2018) and matrix factorisation (Fusi et al. 2018) also learn
+from the target's values, and choose by expected improvement. The plain proposer takes over once the matrix, or the
+portfolio, is exhausted, and proposes alone where tasks share too few candidates; only it proposes candidates outside
+the matrix.
 """
 
 from __future__ import annotations
@@ -85,10 +86,9 @@ class SharedCandidatesProposer:
             proposals = self.transferred(decision, observations, n, generator)
         if len(proposals) == n:
             return proposals
-        taken = (*observations.pending, *(proposal.candidate for proposal in proposals))
-        rest = Observations(observations.candidates, observations.values, taken, observations.failed)
+        known = observations.with_pending(proposal.candidate for proposal in proposals)
         plain = self.base or UniformProposer(self.space)
-        return proposals + plain.propose(rest, n - len(proposals), generator)
+        return proposals + plain.propose(known, n - len(proposals), generator)
 
     @property
     def refused(self) -> dict[str, str]:

@@ -1,11 +1,13 @@
 """TransferProposer: starts a new task from what past ones know, and stops believing them where they mislead.
 
-Before the first value the candidate that past tasks think best is proposed; then the one of most expected improvement
-under `automl.surrogates.transfer_gp`, among all candidates of a listed space, else among random ones, edits of the best
-known and the sources' own best. From the fifth value on the guard (`automl.transfer_guard`) draws who proposes: that
-model, or the plain proposer that knows no other task; on networks the sources are held against that proposer's own
-model, too, where it has one. Sources that hardly foretell one another share the first trials with the
-plain proposer. Past a few times the sources' own budgets it is the plain one.
+Before the first value it proposes the candidate that past tasks expect to be best; then the one of largest expected
+improvement under `automl.surrogates.transfer_gp`. It compares all candidates of a listed space; in other spaces random
+ones, edits of the best known ones, and the sources' own best.
+
+From the fifth value on the guard (`automl.transfer_guard`) draws who proposes: that model, or the plain proposer, which
+knows no other task. On networks the sources must also foretell the values better than the plain proposer's own model,
+where it has one. Sources that hardly foretell one another share the first trials with the plain proposer, and after a
+few times as many trials as the sources had, the plain proposer goes on alone.
 """
 
 from __future__ import annotations
@@ -79,7 +81,7 @@ class TransferSettings:
 
 @dataclass(frozen=True, eq=False)
 class TransferProposer:
-    """Proposes by past tasks for as long as they help, and by a plain proposer else.
+    """Proposes what past tasks suggest for as long as they help, and leaves the rest to a plain proposer.
 
     Args:
         space: The space to search.
@@ -220,7 +222,7 @@ class TransferProposer:
         knowledge = self._all_known
         dropped: tuple[str, ...] = ()
         for checkpoint in reached(len(observations)) if self.settings.guard else ():
-            first = Observations(observations.candidates[:checkpoint], observations.values[:checkpoint])
+            first = observations.first(checkpoint)
             test = (knowledge, tuple(candidate.digest for candidate in first.candidates), first.values.tobytes())
             if test not in self._tests:
                 self._tests[test] = self._tested(knowledge, first)

@@ -10,15 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from automl.observations import Candidate, Observations
-from automl.proposers.pool import unseen_mutant, unseen_sample
+from automl.proposers.pool import mutants_by_rank, unseen_sample
 from automl.spaces.base import Space
 from automl.transfer_features import SourceTask
 
 Floats = NDArray[np.float64]
 Wanted = Callable[[Sequence[Candidate]], Floats]
 """How much each candidate is wanted."""
-
-_TRIES = 10
 
 
 @dataclass(frozen=True)
@@ -113,11 +111,11 @@ def sampled_best(
     pool += _fresh(_random(space, int(share * settings.n_random), taken, generator), taken)
     if not pool:
         return unseen_sample(space, seen, generator), float("-inf")
-    pool += _edited(space, known, int(share * settings.n_edited), taken, generator)
+    pool += mutants_by_rank(space, known, int(share * settings.n_edited), taken, generator)
     values = wanted(pool)
     for _ in range(2):
         ranked = [pool[i] for i in np.argsort(-values, kind="stable")[:20]]
-        children = _edited(space, ranked, int(share * settings.n_edited), taken, generator)
+        children = mutants_by_rank(space, ranked, int(share * settings.n_edited), taken, generator)
         pool, values = pool + children, np.concatenate([values, wanted(children) if children else np.empty(0)])
     place = int(values.argmax())
     return pool[place], float(values[place])
@@ -141,22 +139,6 @@ def _fresh(candidates: Sequence[Candidate], taken: set[str]) -> list[Candidate]:
             taken.add(candidate.digest)
             fresh.append(candidate)
     return fresh
-
-
-def _edited(
-    space: Space, parents: Sequence[Candidate], n: int, taken: set[str], generator: np.random.Generator
-) -> list[Candidate]:
-    """About `n` edits, a parent's share half that of one five ranks before."""
-    if not parents:
-        return []
-    weights = 0.5 ** (np.arange(len(parents)) / 5)
-    edited = []
-    for place in generator.choice(len(parents), size=n, p=weights / weights.sum()):
-        mutant = unseen_mutant(space, parents[place], taken, generator, tries=_TRIES)
-        if mutant is not None:
-            taken.add(mutant.digest)
-            edited.append(mutant)
-    return edited
 
 
 def best_observed(observations: Observations, n: int) -> list[Candidate]:

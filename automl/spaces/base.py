@@ -1,8 +1,8 @@
-"""Space: what may be searched, told once as a walk through its decisions.
+"""Space: what may be searched, described once as a walk through its decisions.
 
 `build(choose)` walks the conditional structure of the space and asks `choose(name, parameter)` for every decision it
-meets. Sampling passes a random chooser, Optuna `trial.suggest_*`, decoding a look-up; so one story serves all, and
-the names and values of the decisions, in the order of the walk, are also the token sequence that
+meets. Sampling passes a random chooser, Optuna `trial.suggest_*`, decoding a look-up, so that one description serves
+them all. The names and values of the decisions, in the order of the walk, are also the token sequence that
 `automl.surrogates.nao` learns to encode and decode.
 """
 

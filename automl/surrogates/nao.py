@@ -12,8 +12,7 @@ Everything here is deterministic given (space, settings, observations): seeds co
 from __future__ import annotations
 
 import copy
-import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -21,20 +20,22 @@ from functools import lru_cache
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
+from automl.field_checks import check_counts
+from automl.layer_orders import in_random_order
 from automl.observations import Candidate, Observations
 from automl.scales import normal_scores
 from automl.sequences import TokenBatch, TokenSequence, Vocabulary
 from automl.spaces.base import Space
 from automl.surrogates.base import Prediction
 from automl.surrogates.nao_decoding import decode
+from automl.surrogates.nao_descent import Descent
 from automl.surrogates.nao_network import EncoderPredictorDecoder, TokenTensors
-from kernels.architecture import Architecture
+from automl.torch_threads import limited_threads
 
 _SMALLEST_DEVIATION = 1e-6
-_CLIP = 5.0  # the largest gradient norm, as in the paper's code
 
 
 @dataclass(frozen=True)
@@ -74,9 +75,8 @@ class NAOSettings:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        for name in ("width", "n_heads", "head_width", "n_unlabelled", "refinement_steps", "batch_size", "n_orders"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"got {name} = {getattr(self, name)}, expected at least 1; raise it.")
+        check_counts(self, "width", "n_heads", "head_width", "n_unlabelled")
+        check_counts(self, "refinement_steps", "batch_size", "n_orders")
         for name in ("prior_scale", "pretraining_steps", "pseudo_labels", "weight_decay"):
             if getattr(self, name) < 0:
                 raise ValueError(f"got {name} = {getattr(self, name)}, expected 0 or more; raise it.")
@@ -298,7 +298,8 @@ def _pretrain(
 ) -> None:
     batch = _tensors(sorted(sequences, key=len))
     lengths = batch.mask.sum(dim=1).double()
-    descend = _Descent([(network.autoencoder_parameters(), 1.0)], settings, settings.pretraining_steps)
+    groups = [(network.autoencoder_parameters(), 1.0)]
+    descend = Descent(groups, settings.learning_rate, settings.weight_decay, settings.pretraining_steps)
     half = settings.batch_size // 2
     for _ in range(settings.pretraining_steps):
         # Neighbours in the order of length make batches with little padding; long ones count as their tokens do.
@@ -342,7 +343,7 @@ def _fit(
         with torch.no_grad():
             pseudo = network.predict(network.encode(unlabelled))
     groups = [(network.autoencoder_parameters(), 1.0), (list(network.heads.parameters()), 3.0)]
-    descend = _Descent(groups, settings, settings.refinement_steps)
+    descend = Descent(groups, settings.learning_rate, settings.weight_decay, settings.refinement_steps)
     for _ in range(settings.refinement_steps):
         rows = _rows(n, 4 * settings.batch_size, generator)
         batch = labelled.draw(rows, generator)
@@ -397,49 +398,6 @@ def _residual(scores: NDArray[np.float64], targets: NDArray[np.float64], weights
     return float(np.clip(error - variance, 0.05, 1.0))
 
 
-class _Descent:
-    """AdamW with clipped gradients, its rate rising over a tenth of the steps and falling as a cosine; one call a step.
-
-    Written out, in the operations on lists that torch's own optimisers are made of, because importing `torch.optim`
-    brings torch's compiler, which takes seconds.
-
-    Args:
-        groups: Parameters, and by what their learning rate is multiplied.
-        settings: Peak learning rate and weight decay.
-        n_steps: Number of calls to come.
-    """
-
-    def __init__(
-        self, groups: Sequence[tuple[Iterable[nn.Parameter], float]], settings: NAOSettings, n_steps: int
-    ) -> None:
-        self._parameters: list[Tensor] = [parameter for group, _ in groups for parameter in group]
-        self._rates = [rate * settings.learning_rate for group, rate in groups for _ in group]
-        self._decay = settings.weight_decay
-        self._n_steps = n_steps
-        self._step = 0
-        self._mean = [torch.zeros_like(parameter) for parameter in self._parameters]
-        self._square = [torch.zeros_like(parameter) for parameter in self._parameters]
-
-    def __call__(self, loss: Tensor) -> None:
-        # Zeros for what the loss does not reach: without a reconstruction term that is the decoder.
-        gradients = list(torch.autograd.grad(loss, self._parameters, materialize_grads=True))
-        norm = torch.stack(torch._foreach_norm(gradients)).norm()
-        scale = min(1.0, _CLIP / (norm.item() + 1e-12))
-        self._step += 1
-        t, warm = self._step, max(self._n_steps // 10, 1)
-        phase = t / warm if t < warm else 0.5 + 0.5 * math.cos(math.pi * (t - warm) / (self._n_steps + 1 - warm))
-        correction = math.sqrt(1.0 - 0.999**t) / (1.0 - 0.9**t)
-        with torch.no_grad():
-            torch._foreach_mul_(self._mean, 0.9)
-            torch._foreach_add_(self._mean, gradients, alpha=0.1 * scale)
-            torch._foreach_mul_(self._square, 0.999)
-            torch._foreach_addcmul_(self._square, gradients, gradients, value=0.001 * scale**2)
-            torch._foreach_mul_(self._parameters, [1.0 - rate * phase * self._decay for rate in self._rates])
-            lengths = torch._foreach_add(torch._foreach_sqrt(self._square), 1e-8)
-            moves = [-rate * phase * correction for rate in self._rates]
-            torch._foreach_addcdiv_(self._parameters, self._mean, lengths, moves)
-
-
 def _orders(
     vocabulary: Vocabulary, candidate: Candidate, n: int, generator: np.random.Generator
 ) -> list[TokenSequence]:
@@ -450,26 +408,12 @@ def _orders(
         return sequences
     seen = {sequences[0].tokens}
     for _ in range(n - 1):
-        permuted = architecture.permuted(_random_topological_order(architecture, generator))
+        permuted = in_random_order(architecture, generator)
         sequence = vocabulary.encode(Candidate(permuted, candidate.hyperparameters))
         if sequence.tokens not in seen:
             seen.add(sequence.tokens)
             sequences.append(sequence)
     return sequences
-
-
-def _random_topological_order(architecture: Architecture, generator: np.random.Generator) -> list[int]:
-    waiting = [len(parents) for parents in architecture.parents]
-    ready = [architecture.input]
-    order = []
-    while ready:
-        layer = ready.pop(int(generator.integers(len(ready))))
-        order.append(layer)
-        for child in architecture.children[layer]:
-            waiting[child] -= 1
-            if waiting[child] == 0:
-                ready.append(child)
-    return order
 
 
 def _tensors(sequences: Sequence[TokenSequence]) -> TokenTensors:
@@ -482,10 +426,5 @@ def _deterministic() -> Iterator[None]:
 
     One thread is also faster at these sizes.
     """
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        with torch.random.fork_rng(devices=[]):
-            yield
-    finally:
-        torch.set_num_threads(threads)
+    with limited_threads(1), torch.random.fork_rng(devices=[]):
+        yield

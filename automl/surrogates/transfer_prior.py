@@ -3,7 +3,7 @@
 Mean and differences are averages of two opinions: that of a few networks of `automl.surrogates.ablr`, and that of
 `automl.surrogates.shared_mean_gp`, which errs elsewhere. The trust is measured, not assumed: the tasks are dealt into
 folds, each fold is foreseen by the others, and slope and residual of that foresight become the centres of the priors of
-`automl.surrogates.transfer_gp`. Tasks that do not foretell one another so yield a slope near 0: a new task then starts
+`automl.surrogates.transfer_gp`. Where the tasks do not foretell one another the slope is near 0, and a new task starts
 like a plain search.
 """
 

@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -155,39 +156,53 @@ def test_prediction_data_that_do_not_fit_get_one_sentence(model: Model, frame: p
         trained(load_task("diabetes"), epochs=1).predict_proba(np.zeros((1, 10)))
 
 
-def test_folders_that_are_no_whole_model_get_one_sentence(model: Model, tmp_path: Path) -> None:
-    folder = model.save(tmp_path / "model")
+Damage = Callable[[Path], object]
+
+
+def changed(**fields: Any) -> Damage:
+    """Changes fields of a saved model's description; of a field that is given as a dict, those within it."""
+
+    def damage(folder: Path) -> None:
+        facts = json.loads((folder / "model.json").read_text())
+        others = {name: facts[name] | value if isinstance(value, dict) else value for name, value in fields.items()}
+        (folder / "model.json").write_text(json.dumps(facts | others))
+
+    return damage
+
+
+def cut(name: str, n: int) -> Damage:
+    """Leaves the first `n` bytes of a file, or all but the last `-n`."""
+    return lambda folder: (folder / name).write_bytes((folder / name).read_bytes()[:n])
+
+
+def without_preprocessor(folder: Path) -> None:
     facts = json.loads((folder / "model.json").read_text())
-    weights = (folder / "model.safetensors").read_bytes()
-
-    def refused(expected: str) -> None:
-        with pytest.raises(InputError, match=expected) as raised:
-            Model.load(folder)
-        assert "\n" not in str(raised.value)
-
-    (folder / "model.safetensors").write_bytes(weights[:-8])
-    refused("damaged or truncated")
-    (folder / "model.safetensors").unlink()
-    refused("damaged or truncated")
-    (folder / "model.safetensors").write_bytes(weights)
-    (folder / "model.json").write_text(json.dumps(facts | {"version": 2}))
-    refused("format version 2, expected at most 1")
-    (folder / "model.json").write_text(json.dumps(facts | {"format": "song"}))
-    refused("no description of the sort 'automl-model'")
-    for damage in (
-        {"preprocessor": facts["preprocessor"] | {"numbers": None}},
-        {"target": facts["target"] | {"classes": ["yes", "no", "perhaps"]}},
-        {"candidate": facts["candidate"] | {"architecture": None}},
-    ):
-        (folder / "model.json").write_text(json.dumps(facts | damage))
-        refused("damaged or truncated")
     del facts["preprocessor"]
     (folder / "model.json").write_text(json.dumps(facts))
-    refused("damaged or truncated")
-    (folder / "model.json").write_text(json.dumps(facts)[:50])
-    refused("damaged or truncated")
-    (folder / "model.json").unlink()
-    refused(r"holds no model\.json")
+
+
+DAMAGES: dict[str, tuple[Damage, str]] = {
+    "weights cut short": (cut("model.safetensors", -8), "damaged or truncated"),
+    "no weights": (lambda folder: (folder / "model.safetensors").unlink(), "damaged or truncated"),
+    "a newer version": (changed(version=2), "format version 2, expected at most 1"),
+    "another sort": (changed(format="song"), "no description of the sort 'automl-model'"),
+    "no numbers": (changed(preprocessor={"numbers": None}), "damaged or truncated"),
+    "a class too many": (changed(target={"classes": ["yes", "no", "perhaps"]}), "damaged or truncated"),
+    "no architecture": (changed(candidate={"architecture": None}), "damaged or truncated"),
+    "a field lost": (without_preprocessor, "damaged or truncated"),
+    "a description cut short": (cut("model.json", 50), "damaged or truncated"),
+    "no description": (lambda folder: (folder / "model.json").unlink(), r"holds no model\.json"),
+}
+
+
+@pytest.mark.parametrize("case", DAMAGES)
+def test_folders_that_are_no_whole_model_get_one_sentence(model: Model, tmp_path: Path, case: str) -> None:
+    damage, expected = DAMAGES[case]
+    folder = model.save(tmp_path / "model")
+    damage(folder)
+    with pytest.raises(InputError, match=expected) as raised:
+        Model.load(folder)
+    assert "\n" not in str(raised.value)
 
 
 def test_saving_replaces_models_and_nothing_else(model: Model, tmp_path: Path) -> None:

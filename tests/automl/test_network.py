@@ -10,7 +10,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from automl.network import Dense, LayerGraph, Residual, build_network, limited_threads
+from automl.network import Dense, LayerGraph, Residual, build_network
+from automl.torch_threads import limited_threads
 from kernels.architecture import MLP_LABELS, RECTIFIERS, SIGMOIDS, Architecture
 
 

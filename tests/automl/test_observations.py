@@ -73,6 +73,18 @@ def test_everything_seen_is_remembered_by_digest() -> None:
     assert observed.digests == {a.digest, b.digest, c.digest, d.digest}
 
 
+def test_first_observations_are_values_alone() -> None:
+    a, b, c, d = candidates(4)
+    first = Observations((a, b), np.array([[1.0], [2.0]]), pending=(c,), failed=(d,)).first(1)
+    assert (first.candidates, first.values.tolist(), first.pending, first.failed) == ((a,), [[1.0]], (), ())
+
+
+def test_further_pending_candidates_join_those_that_are() -> None:
+    a, b, c, d = candidates(4)
+    observed = Observations((a,), np.array([1.0]), pending=(b,), failed=(d,)).with_pending([c])
+    assert (observed.candidates, observed.pending, observed.failed) == ((a,), (b, c), (d,))
+
+
 def test_values_cannot_be_changed_and_the_callers_own_array_stays_writable() -> None:
     given = np.array([[1.0], [2.0]])
     observed = Observations(candidates(2), given)

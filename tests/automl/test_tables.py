@@ -1,18 +1,16 @@
-"""Tables: what columns become, wherever they come from."""
+"""Tables: what columns become that come from data frames, mappings, arrays and texts."""
 
 from __future__ import annotations
 
-import gzip
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 
 from automl.errors import InputError
-from automl.tables import Table, as_column, as_numbers, as_table, as_texts, is_numeric, missing, read_table
+from automl.tables import Table, as_column, as_numbers, as_table, as_texts, is_numeric, missing
 
 
 def test_columns_of_every_type_become_numbers_or_texts() -> None:
@@ -63,27 +61,6 @@ def test_numbers_and_texts_are_read_as_each_other() -> None:
     assert as_numbers(np.array(["1", "one"], dtype=object)) is None
 
 
-def test_named_text_columns_keep_leading_zeros(tmp_path: Path) -> None:
-    (tmp_path / "data.csv").write_text("zip,n\n01234,1\n04567,2\n")
-    assert as_texts(read_table(tmp_path / "data.csv").columns["zip"]).tolist() == ["1234", "4567"]
-    assert read_table(tmp_path / "data.csv", ["zip"]).columns["zip"].tolist() == ["01234", "04567"]
-
-
-def test_dates_in_a_file_become_days_as_those_of_a_frame_do(tmp_path: Path) -> None:
-    frame = pd.DataFrame(
-        {
-            "day": np.array(["1970-01-02", "NaT", "2024-02-29"], dtype="datetime64[ns]"),
-            "time": pd.date_range("2024-01-01", periods=3, freq="h"),
-        }
-    )
-    frame.to_csv(tmp_path / "data.csv", index=False)
-    read = read_table(tmp_path / "data.csv")
-    assert read.digest == as_table(frame).digest
-    assert read.columns["day"].tolist()[::2] == [1.0, 19782.0]
-    assert read.notes == ("dates are read as days since 1970: 'day', 'time'.",)
-    assert not is_numeric(read_table(tmp_path / "data.csv", text_columns=["day"]).columns["day"])
-
-
 def test_objects_of_numbers_dates_and_spans_of_time_become_numbers() -> None:
     table = as_table(
         pd.DataFrame(
@@ -113,41 +90,6 @@ def test_times_with_a_zone_are_those_of_utc() -> None:
     days = as_numbers(np.array(texts, dtype=object))
     np.testing.assert_array_equal(days, [1.0, 1.0, 1.0, 1.0, np.nan])
     assert as_numbers(np.array(["0001-01-01T00:00:00+05:00"], dtype=object)) is None
-
-
-def test_lines_that_end_with_a_separator_shift_no_column(tmp_path: Path) -> None:
-    (tmp_path / "data.csv").write_text("a,b,c\n1,2,3,\n4,5,6,\n")
-    table = read_table(tmp_path / "data.csv")
-    assert {name: column.tolist() for name, column in table.columns.items()} == {"a": [1, 4], "b": [2, 5], "c": [3, 6]}
-    assert not table.notes
-
-
-def test_names_of_rows_are_left_out_with_a_note(tmp_path: Path) -> None:
-    (tmp_path / "data.csv").write_text('"a","b"\n"x",1,2\n"y",3,4\n')
-    table = read_table(tmp_path / "data.csv")
-    assert {name: column.tolist() for name, column in table.columns.items()} == {"a": [1, 3], "b": [2, 4]}
-    assert table.notes == ("data.csv has one name fewer than columns: the first column is left out.",)
-
-
-def test_a_gzipped_file_that_was_cut_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "data.csv.gz").write_bytes(gzip.compress(b"a,b\n" + b"1,2\n" * 9999)[:-20])
-    with pytest.raises(InputError, match="expected a whole file"):
-        read_table(tmp_path / "data.csv.gz")
-
-
-def test_texts_that_are_not_all_dates_stay_texts(tmp_path: Path) -> None:
-    (tmp_path / "data.csv").write_text("month,mixed\n2024-13-01,2024-01-01\n2024-01-01,soon\n")
-    assert not any(map(is_numeric, read_table(tmp_path / "data.csv").columns.values()))
-
-
-def test_decimal_commas_are_numbers_where_commas_separate_no_cells(tmp_path: Path) -> None:
-    (tmp_path / "data.csv").write_text("price;code\n1,5;1,5,2\n-2;3\n;4\n")
-    table = read_table(tmp_path / "data.csv")
-    np.testing.assert_array_equal(table.columns["price"].tolist(), [1.5, -2.0, np.nan])
-    assert not is_numeric(table.columns["code"])
-    assert table.notes == ("decimal commas are read as points: 'price'.",)
-    (tmp_path / "data.csv").write_text('price,n\n"1,500",1\n')
-    assert not is_numeric(read_table(tmp_path / "data.csv").columns["price"])
 
 
 def test_the_digest_follows_names_and_values() -> None:

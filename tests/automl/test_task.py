@@ -12,10 +12,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from automl.built_in_data import BUILT_IN
 from automl.errors import InputError
 from automl.preprocessing import fit_preprocessor
 from automl.tables import Table, as_column, as_table
-from automl.task import BUILT_IN, Task, load_task, task_from_reference
+from automl.task import Task, load_task, task_from_reference
 
 
 def write_csv(folder: Path, n: int = 60, name: str = "data.csv", **columns: Any) -> Path:
@@ -199,6 +200,20 @@ def test_csv_parquet_frame_and_gzip_hold_the_same_task(tmp_path: Path) -> None:
         load_task(path, "label"),
     ]
     assert len({task.digest for task in tasks}) == 1
+
+
+@pytest.mark.parametrize(("copies", "told"), [(2, True), (1, False)])
+def test_copies_of_rows_in_both_parts_are_told(copies: int, told: bool) -> None:
+    rows = np.repeat(np.random.default_rng(0).normal(size=(60, 3)), copies, axis=0)
+    task = Task.from_arrays(rows, rows.sum(1))
+    repeated = {row.tobytes() for row in task.train.inputs} & {row.tobytes() for row in task.validation.inputs}
+    assert bool(repeated) is told
+    assert any("validation rows are trained on too, as copies" in note for note in task.notes) is told
+
+
+def test_equal_inputs_with_other_targets_are_no_copies() -> None:
+    task = Task.from_arrays(np.repeat(np.arange(30.0), 2)[:, None], np.arange(60.0))
+    assert not any("copies" in note for note in task.notes)
 
 
 def test_a_file_without_a_header_gets_names_and_a_note(tmp_path: Path) -> None:
@@ -415,25 +430,38 @@ def test_bad_files_get_one_sentence_that_says_what_is_wrong(case: str, tmp_path:
     assert "\n" not in str(raised.value)
 
 
-def test_unknown_names_options_and_metrics_are_refused() -> None:
-    with pytest.raises(InputError, match="did you mean 'digits'"):
-        load_task("digist")
-    with pytest.raises(InputError, match="choose one of 'log_loss'"):
-        load_task("iris", metric="roc_auc")
-    with pytest.raises(InputError, match="leave rows for training"):
-        load_task("iris", validation_fraction=0.7, test_fraction=0.5)
-    with pytest.raises(InputError, match="expected 'classification' or 'regression'"):
-        load_task("iris", kind="ranking")  # type: ignore[arg-type]  # what a user may type
-    with pytest.raises(InputError, match="for a regression"):
-        load_task("iris", kind="regression")
-    with pytest.raises(InputError, match=r"\(12, 9, 3\), which seem to be height x width x channels"):
-        Task.from_arrays(np.zeros((10, 12, 9, 3)), [0, 1] * 5)
-    for shape in ((6,), (1, -2, -3), (1, 1, 2, 3)):
-        with pytest.raises(InputError, match="expected channels, height and width"):
-            Task.from_arrays(np.zeros((10, 6)), [0, 1] * 5, image_shape=shape)  # type: ignore[arg-type]  # the mistake
-    with pytest.raises(InputError, match="pixels 'b' are texts or truth values, expected numbers"):
-        Task.from_arrays({"a": np.arange(10), "b": ["x", "y"] * 5}, [0, 1] * 5, image_shape=(1, 1, 2))
-    with pytest.raises(InputError, match="10 rows of X and 9 targets"):
-        Task.from_arrays(np.zeros((10, 2)), np.zeros(9))
-    with pytest.raises(InputError, match=r"got the column 'x99' to ignore, which .* lacks"):
-        Task.from_arrays(np.eye(10), np.arange(10) % 2, ignore="x99")
+IMAGES = np.zeros((10, 12, 9, 3))
+PIXELS = np.zeros((10, 6))
+ANSWERS = [0, 1] * 5
+REFUSALS: list[tuple[Callable[[], Task], str]] = [
+    (lambda: load_task("digist"), "did you mean 'digits'"),
+    (lambda: load_task("iris", metric="roc_auc"), "choose one of 'log_loss'"),
+    (lambda: load_task("iris", validation_fraction=0.7, test_fraction=0.5), "leave rows for training"),
+    (lambda: load_task("iris", kind="ranking"), "expected 'classification' or 'regression'"),  # type: ignore[arg-type]  # what a user may type
+    (lambda: load_task("iris", kind="regression"), "for a regression"),
+    (
+        lambda: Task.from_arrays(IMAGES, ANSWERS),
+        r"\(12, 9, 3\), which seem to be height x width x channels",
+    ),
+    (
+        lambda: Task.from_arrays(PIXELS, ANSWERS, image_shape=(6,)),  # type: ignore[arg-type]  # the mistake
+        "expected channels, height and width",
+    ),
+    (lambda: Task.from_arrays(PIXELS, ANSWERS, image_shape=(1, -2, -3)), "expected channels, height and width"),
+    (
+        lambda: Task.from_arrays(PIXELS, ANSWERS, image_shape=(1, 1, 2, 3)),  # type: ignore[arg-type]  # the mistake
+        "expected channels, height and width",
+    ),
+    (
+        lambda: Task.from_arrays({"a": np.arange(10), "b": ["x", "y"] * 5}, ANSWERS, image_shape=(1, 1, 2)),
+        "pixels 'b' are texts or truth values, expected numbers",
+    ),
+    (lambda: Task.from_arrays(np.zeros((10, 2)), np.zeros(9)), "10 rows of X and 9 targets"),
+    (lambda: Task.from_arrays(np.eye(10), ANSWERS, ignore="x99"), "got the column 'x99' to ignore, which .* lacks"),
+]
+
+
+@pytest.mark.parametrize(("make", "sentence"), REFUSALS)
+def test_unknown_names_options_and_metrics_are_refused(make: Callable[[], Task], sentence: str) -> None:
+    with pytest.raises(InputError, match=sentence):
+        make()

@@ -27,7 +27,7 @@ from automl.spaces.cnn import CNNSpace
 from automl.spaces.mlp import MLPSpace
 from automl.surrogates.nao import NAOModel, NAOSettings, pretrain
 from studies.benchmark_samplers import make_proposer
-from studies.tables import Table, load_table
+from studies.benchmark_tables import Table, load_table
 
 SPACES: Mapping[str, Callable[[], Space]] = {
     "mlp": MLPSpace,

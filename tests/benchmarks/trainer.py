@@ -21,10 +21,11 @@ import torch.nn.functional as F
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
-from automl.network import build_network, limited_threads
+from automl.network import build_network
 from automl.parameters import Value
 from automl.spaces.mlp import MLPSpace
 from automl.task import Task, load_task
+from automl.torch_threads import limited_threads
 from automl.trainer import TrainerSettings, train
 from kernels.architecture import Architecture
 

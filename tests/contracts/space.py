@@ -11,12 +11,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from automl.layer_orders import in_random_order
 from automl.observations import Candidate
 from automl.parameters import Categorical, Int, Parameter, Value
 from automl.spaces.base import Choose, Space
 from automl.spaces.registry import space_from_dict
 from automl.validity import check
-from kernels.architecture import Architecture
 
 SEEDS = st.integers(0, 2**32 - 1)
 
@@ -31,21 +31,6 @@ def values_of(parameter: Parameter) -> st.SearchStrategy[Value]:
     if isinstance(parameter, Int):
         return st.integers(parameter.low, parameter.high)
     return st.floats(parameter.low, parameter.high)
-
-
-def in_other_topological_order(architecture: Architecture, generator: np.random.Generator) -> Architecture:
-    """The same graph with its layers in a random topological order."""
-    waiting = [len(parents) for parents in architecture.parents]
-    ready = [layer for layer, count in enumerate(waiting) if count == 0]
-    order: list[int] = []
-    while ready:
-        layer = ready.pop(int(generator.integers(len(ready))))
-        order.append(layer)
-        for child in architecture.children[layer]:
-            waiting[child] -= 1
-            if waiting[child] == 0:
-                ready.append(child)
-    return architecture.permuted(order)
 
 
 class Recorder:
@@ -110,7 +95,7 @@ class SpaceContract:
         candidate = space.mutate(space.sample(generator), generator)
         if candidate.architecture is None:
             return
-        other = in_other_topological_order(candidate.architecture, generator)
+        other = in_random_order(candidate.architecture, generator)
         assert space.decode(space.encode(Candidate(other, candidate.hyperparameters))) == candidate
 
     @law

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import optuna
 import pytest
@@ -15,3 +16,9 @@ def quiet_optuna() -> Iterator[None]:
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     yield
     optuna.logging.set_verbosity(verbosity)
+
+
+@pytest.fixture
+def url(tmp_path: Path) -> str:
+    """The URL of an SQLite file that does not exist yet, `studies.db` in the test's folder."""
+    return f"sqlite:///{tmp_path / 'studies.db'}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,9 +21,9 @@ from studies.benchmark import Plan, TableSource, read_runs, run, run_all, write_
 from studies.benchmark_cli import benchmark, report
 from studies.benchmark_plots import curves, write_plot
 from studies.benchmark_samplers import ProposerSearcher, make_proposer, make_searcher
+from studies.benchmark_tables import BenchmarkTask
+from studies.proposer_sampler import ProposerSampler
 from studies.regret import incumbents
-from studies.samplers import ProposerSampler
-from studies.tables import BenchmarkTask
 
 LOG = "x,y,error\n" + "\n".join(f"{x},{y},{(x - 2) ** 2 + (y - 3) ** 2 + 0.5}" for x in range(5) for y in range(6))
 PATIENT = "tests.studies.test_benchmark:Patient"
@@ -121,6 +122,18 @@ def test_what_the_model_thinks_best_is_reported_beside_the_incumbent(table: Benc
     found = run(plan(PATIENT), table)
     assert set(found.model_regret) == {found.regret[0]}
     assert run(plan("tpe"), table).model_regret == ()
+
+
+def seeded_by_its_sources(space: Space, sources: Mapping[str, Observations], seed: int) -> optuna.samplers.BaseSampler:
+    """A sampler of Optuna's whose proposals tell what it was given."""
+    return optuna.samplers.RandomSampler(seed=seed + len(sources))
+
+
+def test_a_sampler_of_optuna_is_named_by_its_import_path_and_given_the_seed(table: BenchmarkTask) -> None:
+    past = {"other": Observations((), np.empty((0, 1)))}
+    named = make_searcher(f"{__name__}:seeded_by_its_sources", table.space, 3, past)
+    plain = make_searcher("random", table.space, 4)
+    assert [named.ask() for _ in range(5)] == [plain.ask() for _ in range(5)]
 
 
 def test_repeated_candidates_are_told_in_the_order_in_which_they_were_asked_for(table: BenchmarkTask) -> None:

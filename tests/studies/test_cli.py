@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 from automl.surrogates.architecture_gp import ArchitectureGP
-from studies import cli, search
+from studies import cli, joining
 from studies.attributes import NOTES
 from studies.study import load_study
 
@@ -126,6 +126,21 @@ def test_a_looser_fit_of_the_model_is_told(copy: Path, monkeypatch: pytest.Monke
         assert automl("run", "fruit.csv", "--target", "fruit", "--trials", "11", "--epochs", "2", "--study", "new") == 0
     notes = load_study("new").trials[10].user_attrs[NOTES]
     assert notes["fallback"] == "more noise"
+
+
+def test_rows_kept_apart_judge_the_best_model(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    arguments = ("run", "iris", "--trials", "2", "--test-fraction", "0.2", *FAST)
+    assert automl(*arguments) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].endswith("90 rows to train on, 30 to validate on, 30 to test on")
+    assert lines[-3].startswith("test log_loss: ")
+    assert automl(*arguments, "--json") == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["test"]["log_loss"] == pytest.approx(float(lines[-3].split()[2]), rel=1e-4)
+    assert found["test"]["log_loss"] != found["best_value"]
 
 
 def test_the_space_is_as_large_as_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -433,7 +448,7 @@ def test_sigterm_stops_as_ctrl_c_does(monkeypatch: pytest.MonkeyPatch) -> None:
         raise AssertionError("the signal was ignored")
 
     before = signal.getsignal(signal.SIGTERM)
-    monkeypatch.setattr(search, "work", wait)
+    monkeypatch.setattr(joining, "work", wait)
     assert automl("worker") == 130
     assert signal.getsignal(signal.SIGTERM) == before
 
@@ -444,7 +459,7 @@ def test_a_fault_of_the_program_is_one_line_unless_a_traceback_is_wanted(
     def fail(*arguments: object, **settings: object) -> None:
         raise RuntimeError("the moon\nis full")
 
-    monkeypatch.setattr(search, "work", fail)
+    monkeypatch.setattr(joining, "work", fail)
     assert automl("worker") == 1
     error = capsys.readouterr().err
     assert error == "automl: RuntimeError: the moon is full (a fault of the program: --debug shows where)\n"

@@ -17,7 +17,8 @@ from automl.spaces.mlp import MLPSpace
 from automl.task import load_task
 from automl.trainer import TrainerSettings
 from studies.attributes import REASON, TrialFacts
-from studies.objective import Objective, TrainingFailed, model_folder, suggest
+from studies.kept_models import model_folder
+from studies.objective import Objective, TrainingFailed, suggest
 from studies.samplers import LocalSearchSampler
 
 SPACE = MLPSpace(max_layers=2)

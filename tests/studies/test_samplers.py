@@ -25,12 +25,12 @@ from automl.surrogates.nao import NAOSettings
 from studies.attributes import PROPOSAL
 from studies.distributions import to_distributions
 from studies.objective import suggest
+from studies.proposer_sampler import ProposerSampler
 from studies.samplers import (
     CombinedSampler,
     LocalSearchSampler,
     NAOSampler,
     NASBOTSampler,
-    ProposerSampler,
     RegularisedEvolutionSampler,
 )
 from studies.storage import open_storage

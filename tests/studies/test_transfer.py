@@ -29,7 +29,8 @@ from automl.trainer import TrainerSettings
 from studies.attributes import PROPOSAL, TRANSFER
 from studies.objective import suggest
 from studies.past_studies import PastStudies, SourceStudy
-from studies.samplers import ProposerSampler, RegularisedEvolutionSampler
+from studies.proposer_sampler import ProposerSampler
+from studies.samplers import RegularisedEvolutionSampler
 from studies.storage import open_storage
 from studies.study import create_study, load_study
 from studies.transfer import TransferSampler

@@ -22,8 +22,9 @@ from automl.parameters import Value
 from automl.spaces.base import Space
 from automl.spaces.cell import EDGE_OPERATIONS, GRAPH_OPERATIONS, CellSpace
 from automl.spaces.table import Column, TableSpace
+from automl.table_files import read_table
 from automl.tables import Table as Data
-from automl.tables import is_numeric, missing, read_table
+from automl.tables import is_numeric, missing
 from studies.packaged_tables import graph_hash, graph_values, grid_choices, grid_values
 
 _PROTEIN_OPERATIONS: Final = ("gcn", "sage", "arma", "dense", "skip")

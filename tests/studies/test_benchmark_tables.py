@@ -16,8 +16,8 @@ from automl.parameters import Value
 from automl.spaces.cell import CellSpace
 from automl.spaces.table import TableSpace
 from studies import packaged_tables
-from studies.packaged_tables import _PlainUnpickler, graph_hash
-from studies.tables import Table, load_table, table_from_file, table_names
+from studies.benchmark_tables import Table, load_table, table_from_file, table_names
+from studies.packaged_tables import PlainUnpickler, graph_hash
 
 LOG = """\
 depth,activation,dropout,seed,note,error
@@ -144,7 +144,7 @@ def test_a_missing_package_is_named_with_the_command_that_installs_it(monkeypatc
 
 def test_a_packaged_file_cannot_run_code() -> None:
     with pytest.raises(InputError, match="wants to call"):
-        _PlainUnpickler(io.BytesIO(pickle.dumps(Path("/")))).load()
+        PlainUnpickler(io.BytesIO(pickle.dumps(Path("/")))).load()
 
 
 def test_a_log_of_evaluations_is_a_table(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """Past evaluations of other tasks of a family, drawn anew for every seed: what a transfer benchmark learns from.
 
-Leave one task out: the target's family without the target, as far as its tasks have the target's search space.
+One task, the target, is left out; the others of its family are the past, those of them that have the target's search
+space.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import numpy as np
 from automl.errors import InputError
 from automl.observations import Observations
 from studies.benchmark_samplers import make_searcher
-from studies.tables import BenchmarkTask
+from studies.benchmark_tables import BenchmarkTask
 
 PastKind = Literal["random", "shared", "tuned", "flipped"]
 """Random evaluations, of candidates of each task's own or the same for all; those of a search by TPE; or random ones
@@ -41,7 +42,7 @@ class Past:
 
     @classmethod
     def of(cls, kind: str, n_trials: int) -> Past:
-        """The same from a kind that is not known to be one; raises InputError where it is none."""
+        """Checks that a text is a kind, and raises InputError where it is none; otherwise like the constructor."""
         for known in KINDS:
             if known == kind:
                 return cls(known, n_trials)

@@ -1,4 +1,4 @@
-"""What `automl run` does beside its trials: figures for the dashboard, now and then."""
+"""Figures for the dashboard while a search is at work: now and then, and never at the cost of the search."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import pytest
 from optuna.trial import create_trial
 
 from automl.task import load_task
-from studies import search
-from studies.search import FiguresOnTheWay
+from studies import figures_on_the_way
+from studies.figures_on_the_way import FiguresOnTheWay
 from studies.study import Study, create_study
 
 
@@ -38,7 +38,7 @@ def published(monkeypatch: pytest.MonkeyPatch, clock: Clock) -> list[float]:
         times.append(clock.now)
         clock.now += 2.0
 
-    monkeypatch.setattr(search, "_publish_figures", publish)
+    monkeypatch.setattr(figures_on_the_way, "publish_figures_if_possible", publish)
     return times
 
 
@@ -72,7 +72,7 @@ def test_figures_that_fail_are_told_once_and_end_no_search(
     def fail(study: Study) -> None:
         raise RuntimeError("no ink")
 
-    monkeypatch.setattr(search, "_publish_figures", fail)
+    monkeypatch.setattr(figures_on_the_way, "publish_figures_if_possible", fail)
     with caplog.at_level(logging.WARNING, "automl.studies"):
         finish_trials(study, clock, 60, FiguresOnTheWay(study, clock))
     assert [record.message for record in caplog.records] == [

@@ -1,7 +1,7 @@
 """Real trainings as a benchmark: a task whose candidates are trained when they are asked for instead of looked up.
 
-It has the face of `studies.tables.Table`. The best value is not known, so the "regret" of a candidate is its loss
-itself (the metric, or 1 minus a metric that is maximised at 1).
+It is used like a `studies.benchmark_tables.Table`. The best value is not known, so the "regret" of a candidate is its
+loss itself (the metric, or 1 minus a metric that is maximised at 1).
 """
 
 from __future__ import annotations

@@ -7,7 +7,7 @@ import pytest
 
 from automl.errors import InputError
 from studies.benchmark import TableSource
-from studies.trainings import Trainings, load_trainings
+from studies.benchmark_trainings import Trainings, load_trainings
 
 
 @pytest.fixture(scope="module")

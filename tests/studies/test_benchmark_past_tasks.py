@@ -14,11 +14,11 @@ from automl.spaces.base import Space
 from automl.spaces.flat import FlatSpace
 from studies.benchmark import Plan, TableSource, run, run_all
 from studies.benchmark_cli import benchmark
+from studies.benchmark_past_tasks import Past, past_evaluations
 from studies.benchmark_samplers import check_sampler, make_searcher
-from studies.past_tasks import Past, past_evaluations
-from studies.tables import BenchmarkTask, Table, load_table, table_from_file
+from studies.benchmark_tables import BenchmarkTask, Table, load_table, table_from_file
 
-SEEN = "tests.studies.test_past_tasks:remembering"
+SEEN = "tests.studies.test_benchmark_past_tasks:remembering"
 
 
 def remembering(space: Space, sources: dict[str, Observations] | None = None) -> object:

@@ -1,0 +1,19 @@
+"""Checks that the fields of settings and proposers share."""
+
+from __future__ import annotations
+
+
+def check_counts(settings: object, *names: str) -> None:
+    """Refuses settings in which a count is below 1.
+
+    Args:
+        settings: What has the fields.
+        *names: The fields' names.
+
+    Raises:
+        ValueError: If a field is below 1.
+    """
+    for name in names:
+        count = getattr(settings, name)
+        if count < 1:
+            raise ValueError(f"got {name} = {count}, expected at least 1; raise it.")

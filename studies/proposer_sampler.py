@@ -1,0 +1,251 @@
+"""ProposerSampler: the adapter that makes an Optuna sampler of any proposer.
+
+A sampler proposes when a trial is made (`before_trial`), from the storage alone, and writes the proposal at once into
+the trial's system attributes: workers that share the study see it as pending before the objective has asked for a
+parameter. All randomness of a proposal comes from a generator made of the sampler's seed and the trial's number.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from threading import RLock
+from typing import Any
+
+import numpy as np
+from optuna.distributions import BaseDistribution
+from optuna.samplers import BaseSampler, RandomSampler
+from optuna.storages._heartbeat import get_heartbeat_thread
+from optuna.study import Study
+from optuna.trial import FrozenTrial, TrialState
+
+from automl.observations import Observations
+from automl.proposers.base import Proposal, Proposer
+from automl.proposers.uniform import UniformProposer
+from automl.spaces.base import Space
+from studies.attributes import PROPOSAL, json_ready
+from studies.distributions import to_distributions
+from studies.history import History, is_decided
+
+# Two workers may propose the same candidate in the same moment: the later trial proposes again, at most this often.
+_MAX_COLLISIONS = 5
+_TOO_MANY_ALIKE = 3  # Of two values, accuracies say, it may be chance that they are equal.
+
+_ONE_AT_A_TIME = RLock()
+
+_logger = logging.getLogger("automl.studies")
+
+
+class ProposerSampler(BaseSampler):
+    """Makes an Optuna sampler of any proposer.
+
+    Works in `optuna.create_study(sampler=...)` with any objective that asks for the space's parameters, best by
+    `studies.objective.suggest(trial, space)`. Parameters that are not the space's go to the independent sampler.
+
+    Args:
+        proposer: Answers "which candidate next?".
+        seed: Seed of all proposals; None draws one.
+        n_startup_trials: Number of finished trials before the proposer is asked; until then proposals are random.
+        independent_sampler: Answers for parameters that are not the space's; random by default.
+
+    Raises:
+        ValueError: If `n_startup_trials` is below 1.
+    """
+
+    def __init__(
+        self,
+        proposer: Proposer,
+        *,
+        seed: int | None = None,
+        n_startup_trials: int = 10,
+        independent_sampler: BaseSampler | None = None,
+    ) -> None:
+        check_startup(n_startup_trials)
+        self.proposer = proposer
+        self.space = proposer.space
+        self.seed = int(np.random.SeedSequence().generate_state(1)[0]) if seed is None else seed
+        self._n_startup_trials = n_startup_trials
+        self._independent_sampler = independent_sampler or RandomSampler(seed=optuna_seed(self.seed))
+        self._distributions = to_distributions(self.space.parameters)
+        self._history = History(self.space)
+        self._told_constant = False
+
+    def reseed_rng(self) -> None:
+        """Reseeds the independent sampler alone: proposals depend on the trial's number, never on a worker's state."""
+        self._independent_sampler.reseed_rng()
+
+    def before_trial(self, study: Study, trial: FrozenTrial) -> None:
+        """Proposes the trial's candidate and publishes it, unless a queued trial brings its own.
+
+        Raises:
+            Exception: What the proposer raises; the trial is marked as failed before.
+        """
+        self._independent_sampler.before_trial(study, trial)
+        if len(study.directions) > 1 or is_decided(self.space, trial):
+            return
+        with proposing(study, trial):
+            self._propose(study, trial)
+
+    def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
+        """The parameters that the trial's proposal decides: the part of the conditional space that it walked."""
+        _refuse_several_objectives(study)
+        return {name: self._distributions[name] for name in _proposed(trial)}
+
+    def sample_relative(
+        self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
+    ) -> dict[str, Any]:
+        """The proposal's values; names that it lacks are answered by the independent sampler."""
+        _refuse_several_objectives(study)
+        proposed = _proposed(trial)
+        return {
+            name: proposed[name] if name in proposed else self.sample_independent(study, trial, name, distribution)
+            for name, distribution in search_space.items()
+        }
+
+    def sample_independent(
+        self, study: Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
+    ) -> Any:
+        """The independent sampler's answer for a parameter that no proposal decides."""
+        _refuse_several_objectives(study)
+        return self._independent_sampler.sample_independent(study, trial, param_name, param_distribution)
+
+    def after_trial(self, study: Study, trial: FrozenTrial, state: TrialState, values: Sequence[float] | None) -> None:
+        """Passes the news on to the independent sampler; the rest is in the storage."""
+        self._independent_sampler.after_trial(study, trial, state, values)
+
+    def observations(self, study: Study, asking: int | None = None) -> Observations:
+        """What the study's trials tell of the space, without the trial that asks."""
+        return self._observed(study, study.get_trials(deepcopy=False), asking)
+
+    def _propose(self, study: Study, trial: FrozenTrial) -> None:
+        generator = np.random.default_rng([self.seed % 2**63, trial.number])
+        for _ in range(_MAX_COLLISIONS):
+            started = time.perf_counter()
+            with _one_thread():
+                proposal = self._next(self.observations(study, asking=trial.number), generator)
+            seconds = time.perf_counter() - started
+            publish_proposal(study, trial, self.space.encode(proposal.candidate), proposal.notes, self.seed, seconds)
+            if not self._collides(study, trial, proposal):
+                return
+
+    def _next(self, observations: Observations, generator: np.random.Generator) -> Proposal:
+        finished = len(observations) + len(observations.failed)
+        if finished >= self._n_startup_trials:
+            self._tell_constant(observations)
+            return self.proposer.propose(observations, 1, generator)[0]
+        proposal = UniformProposer(self.space).propose(observations, 1, generator)[0]
+        return replace(proposal, notes={"origin": "random"})
+
+    def _tell_constant(self, observations: Observations) -> None:
+        """Says, once, that the values do not differ: the proposals then are as good as random."""
+        n = len(observations)
+        if not self._told_constant and n >= _TOO_MANY_ALIKE and np.ptp(observations.values[:, 0]) == 0:
+            self._told_constant = True
+            _logger.warning(
+                "all %d values of the study are the same, expected some that differ, as nothing can be learnt from "
+                "these; check what the objective returns, or choose a finer metric.",
+                n,
+            )
+
+    def _collides(self, study: Study, trial: FrozenTrial, proposal: Proposal) -> bool:
+        """Whether an older trial runs the same candidate by now: of two that propose it at once the younger yields."""
+        running = study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
+        older = [other for other in running if other.number < trial.number]
+        return bool(older) and proposal.candidate.digest in self._observed(study, older).digests
+
+    def _observed(self, study: Study, trials: Sequence[FrozenTrial], asking: int | None = None) -> Observations:
+        return self._history.observations((study.study_name, study._study_id), trials, study.directions, asking)
+
+
+def check_space(space: object) -> None:
+    """Raises ValueError unless that is a space."""
+    if not isinstance(space, Space):
+        raise ValueError(f"got the space {space!r}, expected one such as MLPSpace(); make and pass one.")
+
+
+def check_startup(n_startup_trials: int) -> None:
+    """Raises ValueError unless there are trials to learn from before the proposer is asked."""
+    if n_startup_trials < 1:
+        raise ValueError(
+            f"got n_startup_trials = {n_startup_trials}, expected at least 1, since a proposer learns from finished "
+            "trials; raise it."
+        )
+
+
+def optuna_seed(seed: int) -> int:
+    """The seed of an Optuna sampler, which takes 32 bits; those within are kept."""
+    return seed % 2**32
+
+
+@contextmanager
+def proposing(study: Study, trial: FrozenTrial) -> Iterator[None]:
+    """Looks after a trial, and other threads of the process, while its proposal is made.
+
+    Optuna's loop does not look after the trial yet. So that it cannot stay RUNNING for ever, its heartbeat is recorded
+    here, and it is marked as failed if the block fails. Threads (`optuna.Study.optimize(n_jobs=2)`) propose one at a
+    time: fitted models and histories change as they are used, and torch's random state and number of threads belong to
+    the whole process.
+    """
+    try:
+        with get_heartbeat_thread(trial._trial_id, study._storage), _ONE_AT_A_TIME:
+            yield
+    except BaseException:
+        study._storage.set_trial_state_values(trial._trial_id, TrialState.FAIL)
+        raise
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """Runs torch, where a proposer has brought it, on one thread.
+
+    The matrices of a few hundred trials are small: a second thread saves nothing, takes ten times the time where
+    others use the cores, and may change the last bits of a proposal.
+    """
+    if "torch" not in sys.modules:
+        yield
+        return
+    from automl.torch_threads import limited_threads  # deferred, since it would bring torch
+
+    with limited_threads(1):
+        yield
+
+
+def publish_proposal(
+    study: Study, trial: FrozenTrial, params: Mapping[str, Any], notes: Mapping[str, Any], seed: int, seconds: float
+) -> None:
+    """Writes a trial's proposal into the storage, for other workers and for people.
+
+    Args:
+        study: The trial's study.
+        trial: The trial that waits for it.
+        params: The proposal's values by name.
+        notes: What the proposer says of it.
+        seed: The sampler's seed, from which the proposal can be made again.
+        seconds: Wall time that it took.
+    """
+    proposal = {"params": params, "notes": json_ready(notes), "seed": seed, "seconds": round(seconds, 4)}
+    write_attribute(study, trial, PROPOSAL, proposal)
+
+
+def write_attribute(study: Study, trial: FrozenTrial, key: str, value: Any) -> None:
+    """Writes a system attribute into the storage and into the trial at hand, which Optuna does not read again."""
+    study._storage.set_trial_system_attr(trial._trial_id, key, value)
+    trial.system_attrs[key] = value
+
+
+def _proposed(trial: FrozenTrial) -> Mapping[str, Any]:
+    """The published proposal's values by name; empty for a trial that a user queued."""
+    params: Mapping[str, Any] = trial.system_attrs.get(PROPOSAL, {}).get("params", {})
+    return params
+
+
+def _refuse_several_objectives(study: Study) -> None:
+    if len(study.directions) > 1:
+        raise ValueError(
+            f"got a study of {len(study.directions)} objectives, this sampler takes one; "
+            "create the study with one direction or choose a sampler for several objectives."
+        )

@@ -1,0 +1,94 @@
+"""Checks of what users pass to `create_study` and `Study.optimize`, made before anything is written or run."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from numbers import Integral, Real
+from types import NoneType
+
+from optuna.pruners import BasePruner
+from optuna.samplers import BaseSampler
+
+from automl.errors import InputError, listed
+from automl.spaces.base import Space
+from automl.spaces.cell import CellSpace
+from automl.spaces.cnn import CNNSpace
+from automl.spaces.hyperparameters import DEFAULT_HYPERPARAMETERS
+from automl.task import Task
+from automl.trainer import TrainerSettings
+
+_logger = logging.getLogger("automl.studies")
+
+_TYPES: Mapping[str, tuple[tuple[type, ...], str]] = {
+    "name": ((str,), "a text"),
+    "task": ((Task,), "a Task, such as load_task('digits') or Task.from_csv('FILE.csv', target=...) makes"),
+    "space": ((Space, NoneType), "a space, such as MLPSpace()"),
+    "sampler": ((str, BaseSampler), "a name, such as 'nasbot', or an Optuna sampler"),
+    "settings": ((TrainerSettings, NoneType), "TrainerSettings(...)"),
+    "pruner": ((str, BasePruner), "a name, such as 'none', or an Optuna pruner"),
+    "seed": ((Integral,), "a whole number"),
+    "transfer_from": ((str,), "names of studies of the same storage, such as those that study.name tells"),
+}
+
+
+def check_types(**given: object) -> None:
+    """Refuses arguments of `create_study` of a wrong type, which would otherwise fail after the study was written.
+
+    Raises:
+        InputError: If an argument is of another type than it is said to be.
+    """
+    for argument, value in given.items():
+        types, expected = _TYPES[argument]
+        if not isinstance(value, types):
+            raise InputError(f"got {argument} = {value!r}, expected {expected}; pass one.")
+
+
+def fitted_to_task(space: Space, task: Task) -> Space:
+    """The space with what follows from the task: its kind, and the size of its images.
+
+    Raises:
+        InputError: If the space's networks read images and the task's rows are none.
+    """
+    if task.image_shape is None and isinstance(space, CNNSpace | CellSpace):
+        raise InputError(
+            f"got the {type(space).__name__} for task {task.name!r}, whose rows are no images; choose MLPSpace "
+            "(--space mlp), or say what images the rows are (--image-shape, or image_shape= in Python)."
+        )
+    size = None if task.image_shape is None else min(task.image_shape[1:])
+    return space.for_task(task.kind, size)
+
+
+def tell_without_effect(space: Space) -> None:
+    """Warns of hyperparameters that would be searched in vain, such as those of a wrong name."""
+    unknown = [name for name in space.hyperparameters if name not in DEFAULT_HYPERPARAMETERS]
+    if unknown:
+        _logger.warning(
+            "the space has hyperparameters that the trainer does not know and that have no effect on it (%s), expected "
+            "some of %s; rename or remove them.",
+            listed(unknown),
+            listed(list(DEFAULT_HYPERPARAMETERS)),
+        )
+
+
+def check_budget(n_trials: int | None, timeout: float | None, n_workers: int) -> None:
+    """Refuses a budget that makes no sense.
+
+    Raises:
+        InputError: If what should be a number is none, one is negative, or there is no worker.
+    """
+    kinds: Mapping[str, tuple[object, type]] = {
+        "n_trials": (n_trials, Integral),
+        "timeout": (timeout, Real),
+        "n_workers": (n_workers, Integral),
+    }
+    for name, (number, kind) in kinds.items():
+        if not (isinstance(number, kind) or (number is None and name != "n_workers")):
+            wanted = "a whole number" if kind is Integral else "a number of seconds"
+            raise InputError(f"got {name} = {number!r}, expected {wanted}; write one.")
+    if n_trials is not None and n_trials < 0:
+        raise InputError(f"got n_trials = {n_trials}, expected 0 or more, or None for no limit; raise it.")
+    if timeout is not None and not timeout >= 0:
+        raise InputError(f"got a timeout of {timeout} seconds, expected 0 or more, or None for no limit; raise it.")
+    if n_workers < 1:
+        raise InputError(f"got n_workers = {n_workers}, expected at least 1; raise it.")
