@@ -47,7 +47,9 @@ def acquisition_values(
 def check_acquisition(kind: str) -> None:
     """Raises ValueError if there is no acquisition function of that name."""
     if kind not in ACQUISITIONS:
-        raise ValueError(f"got the acquisition function {kind!r}, expected one of {', '.join(ACQUISITIONS)}.")
+        raise ValueError(
+            f"got the acquisition function {kind!r}, expected one of {', '.join(ACQUISITIONS)}; choose one of these."
+        )
 
 
 def ucb_beta(n_observed: int) -> float:

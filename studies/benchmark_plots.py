@@ -63,7 +63,7 @@ def curves(runs: Sequence[Run]) -> list[Curve]:
 
 
 def check_plot(path: Path) -> None:
-    """Refuses endings that `write_plot` cannot write, and folders that do not exist.
+    """Refuses endings that `write_plot` cannot write, folders that do not exist, and what is a folder itself.
 
     Raises:
         InputError: If the plot could not be written.
@@ -72,6 +72,8 @@ def check_plot(path: Path) -> None:
         raise InputError(f"got the plot {str(path)!r}, expected a name that ends in .png or .html; rename it.")
     if not path.parent.is_dir():
         raise InputError(f"got the plot {str(path)!r}, whose folder does not exist; create the folder first.")
+    if path.is_dir():
+        raise InputError(f"got the plot {str(path)!r}, which is a folder; expected a file's name: choose another.")
 
 
 def write_plot(path: Path, runs: Sequence[Run]) -> None:
@@ -89,6 +91,10 @@ def write_plot(path: Path, runs: Sequence[Run]) -> None:
         raise InputError(
             f"got the plot {str(path)!r}, for which the package {error.name!r} is missing; "
             "run pip install 'automl-studies[benchmarks]'."
+        ) from error
+    except OSError as error:
+        raise InputError(
+            f"got the plot {str(path)!r}, which cannot be written ({error.strerror}); choose another place."
         ) from error
     finally:
         draft.unlink(missing_ok=True)

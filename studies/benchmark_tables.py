@@ -310,7 +310,9 @@ def table_from_file(path: str | Path, target: str, direction: Direction) -> Tabl
 
 def _target_values(data: Data, target: str) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
     if target not in data.columns:
-        raise InputError(f"got the target {target!r}, expected a column such as {nearest(target, data.columns)}.")
+        raise InputError(
+            f"got the target {target!r}, expected a column such as {nearest(target, data.columns)}; name one of these."
+        )
     column = data.columns[target]
     if not is_numeric(column):
         raise InputError(f"got the target {target!r}, a column of texts, expected numbers; choose a numeric column.")

@@ -259,6 +259,7 @@ def _status(arguments: Sequence[str], debug: bool) -> int:
     _make_streams_forgiving()
     if not debug:
         warnings.simplefilter("ignore")  # what libraries remark on their own ways is nothing the user can mend
+        warnings.filterwarnings("default", "the Gaussian process of", RuntimeWarning)  # a looser fit is never silent
     try:
         with _sigterm_as_ctrl_c():
             command = typer.main.get_command(app)

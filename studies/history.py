@@ -90,7 +90,7 @@ class History:
             return decoded(self.space, open_assignment(trial))
         if trial.number not in self._finished:
             self._finished[trial.number] = decoded(self.space, trial.params)
-            if self._finished[trial.number] is None:
+            if self._finished[trial.number] is None and trial.state == TrialState.COMPLETE:
                 self._tell_foreign(trial.number)
         return self._finished[trial.number]
 
@@ -98,7 +98,7 @@ class History:
         """Says, once for a study, that a trial is left out."""
         if not self._told:
             self._told = True
-            _logger.info(
+            _logger.warning(
                 "trial %d has no candidate of the sampler's space %s, so nothing is learnt from it or others like it; "
                 "let the objective ask for the parameters of that space, or start a new study.",
                 number,

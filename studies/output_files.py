@@ -18,6 +18,8 @@ def written_whole(path: Path) -> Iterator[TextIO]:
     Raises:
         InputError: If the file cannot be written.
     """
+    if path.is_dir():
+        raise InputError(f"got the output {str(path)!r}, which is a folder; expected a file's name: add one.")
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         with temporary.open("w", encoding="utf-8", newline="") as file:

@@ -7,7 +7,7 @@ left out: nothing here is fatal to the study that wants to learn.
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from typing import Any, Protocol, runtime_checkable
@@ -25,6 +25,7 @@ from automl.transfer_features import SourceTask, thinned_rows
 from studies.attributes import DEFINITION, META_FEATURES
 from studies.finished_trials import FinishedTrials, Params, asked_for, finished_trials, n_finished
 from studies.history import decoded
+from studies.storage import database
 
 _logger = logging.getLogger("automl.studies")
 
@@ -38,9 +39,8 @@ _JSON_VALUES = (bool, int, float, str)
 class HasOptunaStudy(Protocol):
     """A `studies.study.Study`, as far as it is read here."""
 
-    @property
-    def optuna(self) -> optuna.Study:
-        """The Optuna study beneath."""
+    # Its `optuna` would ask for the sampler too, which a study that is only read may lack.
+    _raw: optuna.Study
 
 
 SourceStudy = HasOptunaStudy | optuna.Study | str
@@ -115,13 +115,12 @@ class PastStudies:
 
     def _selected(self, target: optuna.Study) -> list[Located]:
         """The sources that exist, without the target, each once, the nearest ones where there are many."""
-        found: dict[tuple[int, int], Located] = {}
+        own = (database(target._storage), target._study_id)
+        found: dict[tuple[Hashable, int], Located] = {}
         for source in self.sources:
             for located in self._located(source, target):
-                own = located.storage is target._storage and located.study_id == target._study_id
-                if not own:
-                    found.setdefault((id(located.storage), located.study_id), located)
-        chosen = list(found.values())
+                found.setdefault((database(located.storage), located.study_id), located)
+        chosen = [located for place, located in found.items() if place != own]
         if len(chosen) <= self.nearest:
             return chosen
         facts = [_attributes(source).get(META_FEATURES, {}) for source in chosen]
@@ -130,7 +129,7 @@ class PastStudies:
     def _located(self, source: SourceStudy, target: optuna.Study) -> list[Located]:
         if isinstance(source, str):
             return self._by_name(source, self.storage or target._storage)
-        study = source if isinstance(source, optuna.Study) else source.optuna
+        study = source if isinstance(source, optuna.Study) else source._raw
         return [Located(study.study_name, study._study_id, study._storage)]
 
     def _by_name(self, pattern: str, storage: BaseStorage) -> list[Located]:

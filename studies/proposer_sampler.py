@@ -7,6 +7,7 @@ parameter. All randomness of a proposal comes from a generator made of the sampl
 
 from __future__ import annotations
 
+import logging
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -24,14 +25,18 @@ from optuna.trial import FrozenTrial, TrialState
 from automl.observations import Observations
 from automl.proposers.base import Proposal, Proposer
 from automl.proposers.pool import first_proposal
+from automl.spaces.base import Space
 from studies.attributes import PROPOSAL, json_ready
 from studies.distributions import to_distributions
 from studies.history import History, is_decided
 
 # Two workers may propose the same candidate in the same moment: the later trial proposes again, at most this often.
 _MAX_COLLISIONS = 5
+_TOO_MANY_ALIKE = 3  # Of two values, accuracies say, it may be chance that they are equal.
 
 _ONE_AT_A_TIME = RLock()
+
+_logger = logging.getLogger("automl.studies")
 
 
 class ProposerSampler(BaseSampler):
@@ -59,11 +64,7 @@ class ProposerSampler(BaseSampler):
         n_startup_trials: int = 10,
         independent_sampler: BaseSampler | None = None,
     ) -> None:
-        if n_startup_trials < 1:
-            raise ValueError(
-                f"got n_startup_trials = {n_startup_trials}, expected at least 1, since a proposer learns "
-                "from finished trials; raise it."
-            )
+        check_startup(n_startup_trials)
         self.proposer = proposer
         self.space = proposer.space
         self.seed = int(np.random.SeedSequence().generate_state(1)[0]) if seed is None else seed
@@ -71,6 +72,7 @@ class ProposerSampler(BaseSampler):
         self._independent_sampler = independent_sampler or RandomSampler(seed=optuna_seed(self.seed))
         self._distributions = to_distributions(self.space.parameters)
         self._history = History(self.space)
+        self._told_constant = False
 
     def reseed_rng(self) -> None:
         """Reseeds the independent sampler alone: proposals depend on the trial's number, never on a worker's state."""
@@ -133,8 +135,20 @@ class ProposerSampler(BaseSampler):
     def _next(self, observations: Observations, generator: np.random.Generator) -> Proposal:
         finished = len(observations) + len(observations.failed)
         if finished >= self._n_startup_trials:
+            self._tell_constant(observations)
             return self.proposer.propose(observations, 1, generator)[0]
         return first_proposal(self.space, observations.digests, generator)
+
+    def _tell_constant(self, observations: Observations) -> None:
+        """Says, once, that the values do not differ: the proposals then are as good as random."""
+        n = len(observations)
+        if not self._told_constant and n >= _TOO_MANY_ALIKE and np.ptp(observations.values[:, 0]) == 0:
+            self._told_constant = True
+            _logger.warning(
+                "all %d values of the study are the same, expected some that differ, as nothing can be learnt from "
+                "these; check what the objective returns, or choose a finer metric.",
+                n,
+            )
 
     def _collides(self, study: Study, trial: FrozenTrial, proposal: Proposal) -> bool:
         """Whether an older trial runs the same candidate by now: of two that propose it at once the younger yields."""
@@ -144,6 +158,21 @@ class ProposerSampler(BaseSampler):
 
     def _observed(self, study: Study, trials: Sequence[FrozenTrial], asking: int | None = None) -> Observations:
         return self._history.observations((study.study_name, study._study_id), trials, study.directions, asking)
+
+
+def check_space(space: object) -> None:
+    """Raises ValueError unless that is a space."""
+    if not isinstance(space, Space):
+        raise ValueError(f"got the space {space!r}, expected one such as MLPSpace(); make and pass one.")
+
+
+def check_startup(n_startup_trials: int) -> None:
+    """Raises ValueError unless there are trials to learn from before the proposer is asked."""
+    if n_startup_trials < 1:
+        raise ValueError(
+            f"got n_startup_trials = {n_startup_trials}, expected at least 1, since a proposer learns from finished "
+            "trials; raise it."
+        )
 
 
 def optuna_seed(seed: int) -> int:

@@ -45,7 +45,7 @@ def agreed(name: str, stored: StudyDefinition, wanted: StudyDefinition, load_if_
             "command line), or go on with the same data."
         )
     if stored.sampler != wanted.sampler:
-        _logger.info("study %r goes on with the sampler %s instead of %s", name, wanted.sampler, stored.sampler)
+        _logger.warning("study %r goes on with the sampler %s instead of %s", name, wanted.sampler, stored.sampler)
     return replace(
         stored,
         sampler=wanted.sampler,

@@ -12,7 +12,7 @@ from optuna.samplers import BaseSampler
 from automl.proposers.evolution import EvolutionProposer
 from automl.proposers.local_search import LocalSearchProposer
 from automl.spaces.base import Space
-from studies.proposer_sampler import ProposerSampler
+from studies.proposer_sampler import ProposerSampler, check_space, check_startup
 
 if TYPE_CHECKING:
     from automl.acquisition import Acquisition
@@ -49,6 +49,8 @@ class NASBOTSampler(ProposerSampler):
         pool: PoolSettings | None = None,
         independent_sampler: BaseSampler | None = None,
     ) -> None:
+        check_space(space)
+        check_startup(n_startup_trials)
         # Deferred: these bring BoTorch, which few callers of this module need.
         from automl.proposers.nasbot import NASBOTProposer, PoolSettings
 
@@ -87,6 +89,8 @@ class NAOSampler(ProposerSampler):
         settings: NAOSettings | None = None,
         independent_sampler: BaseSampler | None = None,
     ) -> None:
+        check_space(space)
+        check_startup(n_startup_trials)
         # Deferred: these bring torch, which few callers of this module need.
         from automl.proposers.nao import LatentSearch, NAOProposer
         from automl.surrogates.nao import NAOSettings
@@ -126,6 +130,8 @@ class CombinedSampler(ProposerSampler):
         acquisition: Acquisition = "log-ei",
         independent_sampler: BaseSampler | None = None,
     ) -> None:
+        check_space(space)
+        check_startup(n_startup_trials)
         # Deferred: these bring BoTorch, which few callers of this module need.
         from automl.proposers.combined import CombinedProposer
         from automl.proposers.nao import NAOProposer
@@ -160,6 +166,7 @@ class RegularisedEvolutionSampler(ProposerSampler):
         sample: int = 5,
         independent_sampler: BaseSampler | None = None,
     ) -> None:
+        check_space(space)
         proposer = EvolutionProposer(space, population=population, sample=sample)
         super().__init__(proposer, seed=seed, n_startup_trials=1, independent_sampler=independent_sampler)
 
@@ -195,6 +202,8 @@ class LocalSearchSampler(ProposerSampler):
         n_startup_trials: int = 10,
         independent_sampler: BaseSampler | None = None,
     ) -> None:
+        check_space(space)
+        check_startup(n_startup_trials)
         super().__init__(
             LocalSearchProposer(space, n_startup=n_startup_trials),
             seed=seed,

@@ -165,13 +165,14 @@ def _image_shape(text: str | None) -> ImageShape | None:
 
 
 def _check_sources(names: Sequence[str], storage: str) -> None:
-    """Refuses to learn from studies that are not there."""
-    if not names:
+    """Refuses to learn from studies that are not there; "all" may be none, as in the first study of a storage."""
+    named = [name for name in names if name != ALL]
+    if not named:
         return
     check_exists(storage)
     known = study_names(storage)
-    for name in names:
-        if name != ALL and not any(fnmatchcase(study, name) for study in known):
+    for name in named:
+        if not any(study == name or fnmatchcase(study, name) for study in known):
             raise InputError(
                 f"got --transfer-from {name}, which the storage lacks; it has {nearest(name, known) or 'no study'}: "
                 "choose one of these."

@@ -12,7 +12,7 @@ import logging
 import sqlite3
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -162,6 +162,18 @@ def storage_url(storage: BaseStorage) -> str | None:
     """The URL by which another process can open the same storage; None where there is none (in memory, ...)."""
     backend = relational(storage)
     return None if backend is None or _is_in_memory(make_url(backend.url)) else str(backend.url)
+
+
+def database(storage: BaseStorage) -> Hashable:
+    """What all storage objects of one database have in common, however often it has been opened.
+
+    An SQLite file's path, or a server's address and the database's name there; of what has neither, the object itself.
+    """
+    url = storage_url(storage)
+    if url is None:
+        return id(storage)
+    path, parsed = sqlite_path(url), make_url(url)
+    return path.resolve() if path else (parsed.get_backend_name(), parsed.host, parsed.port, parsed.database)
 
 
 def relational(storage: BaseStorage) -> RDBStorage | None:

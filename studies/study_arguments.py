@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from numbers import Integral, Real
 from types import NoneType
@@ -9,12 +10,15 @@ from types import NoneType
 from optuna.pruners import BasePruner
 from optuna.samplers import BaseSampler
 
-from automl.errors import InputError
+from automl.errors import InputError, listed
 from automl.spaces.base import Space
 from automl.spaces.cell import CellSpace
 from automl.spaces.cnn import CNNSpace
+from automl.spaces.hyperparameters import DEFAULT_HYPERPARAMETERS
 from automl.task import Task
 from automl.trainer import TrainerSettings
+
+_logger = logging.getLogger("automl.studies")
 
 _TYPES: Mapping[str, tuple[tuple[type, ...], str]] = {
     "name": ((str,), "a text"),
@@ -53,6 +57,18 @@ def fitted_to_task(space: Space, task: Task) -> Space:
         )
     size = None if task.image_shape is None else min(task.image_shape[1:])
     return space.for_task(task.kind, size)
+
+
+def tell_without_effect(space: Space) -> None:
+    """Warns of hyperparameters that would be searched in vain, such as those of a wrong name."""
+    unknown = [name for name in space.hyperparameters if name not in DEFAULT_HYPERPARAMETERS]
+    if unknown:
+        _logger.warning(
+            "the space has hyperparameters that the trainer does not know and that have no effect on it (%s), expected "
+            "some of %s; rename or remove them.",
+            listed(unknown),
+            listed(list(DEFAULT_HYPERPARAMETERS)),
+        )
 
 
 def check_budget(n_trials: int | None, timeout: float | None, n_workers: int) -> None:

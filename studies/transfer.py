@@ -263,7 +263,7 @@ _REREAD = (0, *CHECKPOINTS, *(CHECKPOINTS[-1] * 2**i for i in range(1, 12)))
 def _checked(method: Literal["model"] | Method) -> Literal["model"] | Method:
     known = ("model", *get_args(Method))
     if method not in known:
-        raise ValueError(f"got the method {method!r}, expected one of {', '.join(known)}.")
+        raise ValueError(f"got the method {method!r}, expected one of {', '.join(known)}; choose one of these.")
     return method
 
 

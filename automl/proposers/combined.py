@@ -109,6 +109,8 @@ class CombinedProposer:
         best = int(values.argmax())
         facts: dict[str, Any] = {"acquisition": self.acquisition, "acquisition_value": float(values[best])}
         facts["predicted_score"] = float(gaussian.mean[best])
+        if fallback := self._nasbot.surrogate.fit(observations).fallback:
+            facts["fallback"] = fallback  # whoever brought the winner, the process has judged it
         brought = [str(proposal.notes["from"]) for proposal in pool]
         facts["n_pool"] = {supplier: brought.count(supplier) for supplier in ("nasbot", "nao", "both")}
         return Proposal(pool[best].candidate, {**pool[best].notes, **facts})

@@ -17,9 +17,18 @@ class Hyperparameters(Mapping[str, Parameter]):
     """Ranges of hyperparameters by name: an immutable mapping, so that spaces can be values.
 
     Those of another order are others: random draws and models of a space follow the order of its walk.
+
+    Raises:
+        ValueError: If something is no range.
     """
 
     def __init__(self, ranges: Mapping[str, Parameter]) -> None:
+        for name, parameter in ranges.items():
+            if not isinstance(parameter, Float | Int | Categorical):
+                raise ValueError(
+                    f"got the hyperparameter {name} = {parameter!r}, expected a range such as Float(0.001, 0.1, "
+                    "log=True); pass one, or a Categorical of one choice for a fixed value."
+                )
         self._ranges = dict(ranges)
 
     def __getitem__(self, name: str) -> Parameter:

@@ -166,3 +166,8 @@ def test_a_dict_of_no_known_space_is_refused() -> None:
 def test_the_default_hyperparameters_are_those_that_the_trainer_understands() -> None:
     assert list(default_hyperparameters()) == list(HYPERPARAMETERS)
     assert all(parameter.contains(HYPERPARAMETERS[name]) for name, parameter in default_hyperparameters().items())
+
+
+def test_a_hyperparameter_without_a_range_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"got the hyperparameter learning_rate = 3, expected a range such as Float"):
+        MLPSpace(hyperparameters={"learning_rate": 3})  # type: ignore[dict-item]  # what a user may write

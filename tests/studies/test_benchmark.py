@@ -285,6 +285,12 @@ def test_bad_arguments_are_refused_in_a_sentence(arguments: dict[str, object], m
         benchmark(**arguments)  # type: ignore[arg-type]  # wrong arguments are the test
 
 
+def test_a_plot_in_the_place_of_a_folder_is_refused_before_the_runs(tmp_path: Path) -> None:
+    (tmp_path / "curves.png").mkdir()
+    with pytest.raises(InputError, match=r"curves.png', which is a folder; expected a file's name"):
+        benchmark(tables=["nb201/cifar10"], plot=[tmp_path / "curves.png"])
+
+
 def test_writing_runs_leaves_no_draft_behind(tmp_path: Path, table: BenchmarkTask) -> None:
     write_runs(tmp_path / "runs.json", [run(plan("uniform", n_trials=2), table)])
     assert [path.name for path in tmp_path.glob("runs*")] == ["runs.json"]

@@ -15,7 +15,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from automl.surrogates.architecture_gp import ArchitectureGP
 from studies import cli, joining
+from studies.attributes import NOTES
 from studies.study import load_study
 
 pytestmark = pytest.mark.usefixtures("_warnings_as_before")
@@ -97,6 +99,33 @@ def test_a_run_ends_with_a_model_and_says_what_to_do_next(copy: Path, capsys: py
     assert lines[-3].startswith("best log_loss: ")
     assert lines[-2:] == ["dashboard: automl dashboard", "predict:   automl predict best DATA.csv"]
     assert (copy / "best" / "model.safetensors").is_file()
+
+
+def test_the_first_study_of_a_storage_may_learn_from_all_others(copy: Path) -> None:
+    arguments = ("run", "iris", "--trials", "1", *FAST, "--storage", "sqlite:///new.db", "--transfer-from", "all")
+    assert automl(*arguments) == 0
+    assert load_study("iris-random", "sqlite:///new.db").definition.transfer_from == ("all",)
+
+
+def test_a_past_study_whose_name_looks_like_a_pattern_is_found_by_it(copy: Path) -> None:
+    fruit = ("run", "fruit.csv", "--target", "fruit", "--trials", "1", *FAST)
+    assert automl(*fruit, "--study", "fruit[1]") == 0
+    assert automl(*fruit, "--study", "next", "--transfer-from", "fruit[1]") == 0
+
+
+@pytest.mark.slow
+def test_a_looser_fit_of_the_model_is_told(copy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def failed(self: object, candidates: object, scores: object, rung: object) -> object:
+        if not getattr(rung, "name", ""):
+            raise RuntimeError("singular")
+        return fitted(self, candidates, scores, rung)  # type: ignore[arg-type]  # passed on as they came
+
+    fitted = ArchitectureGP._fitted
+    monkeypatch.setattr(ArchitectureGP, "_fitted", failed)
+    with pytest.warns(RuntimeWarning, match="the next fit is looser"):
+        assert automl("run", "fruit.csv", "--target", "fruit", "--trials", "11", "--epochs", "2", "--study", "new") == 0
+    notes = load_study("new").trials[10].user_attrs[NOTES]
+    assert notes["fallback"] == "more noise"
 
 
 def test_rows_kept_apart_judge_the_best_model(
@@ -369,6 +398,8 @@ def test_bad_input_ends_in_one_sentence_and_writes_nothing(
         ("export fruit-random --to fruit.csv/model", "cannot write 'fruit.csv/model'"),
         ("predict fruit-random.model no_colour.csv", "lack the column 'colour'"),
         ("predict fruit-random.model fruit.csv --output no/such/folder.csv", "cannot be written"),
+        ("predict fruit-random.model fruit.csv --output .", "got the output '.', which is a folder"),
+        ("report fruit-random --to fruit-random.model", "got the output 'fruit-random.model', which is a folder"),
         ("predict truncated.model fruit.csv", "damaged or truncated"),
         ("predict newer.model fruit.csv", "version"),
     ],

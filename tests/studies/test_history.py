@@ -98,10 +98,18 @@ def test_running_and_waiting_trials_are_pending_by_proposal_by_fixed_or_by_asked
 def test_trials_of_another_space_are_left_out_and_told_once(caplog: pytest.LogCaptureFixture) -> None:
     foreign = optuna.create_trial(params={"x": 0.5}, distributions={"x": FloatDistribution(0, 1)}, value=1.0)
     history = History(SPACE)
-    with caplog.at_level(logging.INFO, "automl.studies"):
+    with caplog.at_level(logging.WARNING, "automl.studies"):  # what is said below is seen by nobody by default
         for _ in range(2):
             assert len(history.observations("study", [foreign], [MINIMIZE])) == 0
     assert caplog.text.count("has no candidate of the sampler's space ChainSpace") == 1
+
+
+def test_a_trial_that_failed_before_it_had_asked_for_all_its_parameters_is_not_told_as_foreign(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    early = optuna.create_trial(state=TrialState.FAIL)
+    assert len(History(SPACE).observations("study", [early], [MINIMIZE])) == 0
+    assert not caplog.records
 
 
 def test_what_is_remembered_of_one_study_is_not_taken_for_another() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import replace
 
 import pytest
@@ -29,6 +30,14 @@ STORED = StudyDefinition(
 def test_the_sampler_and_the_sources_may_change_and_nothing_else_does() -> None:
     wanted = replace(STORED, sampler="tpe", transfer_from=("wine",), direction="maximize")
     assert agreed("s", STORED, wanted, True) == replace(STORED, sampler="tpe", transfer_from=("wine",))
+
+
+def test_another_sampler_than_before_is_told(caplog: pytest.LogCaptureFixture) -> None:
+    agreed("s", STORED, STORED, True)
+    assert not caplog.records
+    with caplog.at_level(logging.WARNING, "automl.studies"):
+        agreed("s", STORED, replace(STORED, sampler="tpe"), True)
+    assert "study 's' goes on with the sampler tpe instead of nasbot" in caplog.text
 
 
 def test_settings_that_are_younger_than_a_study_have_their_defaults() -> None:

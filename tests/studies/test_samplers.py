@@ -6,6 +6,7 @@ import pickle
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import optuna
@@ -265,6 +266,31 @@ def test_the_combined_sampler_s_acquisition_function_reaches_its_proposer() -> N
 def test_fewer_than_one_startup_trial_is_refused() -> None:
     with pytest.raises(ValueError, match="got n_startup_trials = 0, expected at least 1"):
         ProposerSampler(UniformProposer(SPACE), n_startup_trials=0)
+    for sampler in (NASBOTSampler, NAOSampler, CombinedSampler, LocalSearchSampler):
+        with pytest.raises(ValueError, match=r"got n_startup_trials = 0, expected at least 1, .* raise it"):
+            sampler(SPACE, n_startup_trials=0)
+
+
+@pytest.mark.parametrize(
+    "sampler", [NASBOTSampler, NAOSampler, CombinedSampler, RegularisedEvolutionSampler, LocalSearchSampler]
+)
+def test_what_is_no_space_is_refused(sampler: Callable[[Any], BaseSampler]) -> None:
+    with pytest.raises(ValueError, match=r"got the space 'mlp', expected one such as MLPSpace\(\)"):
+        sampler("mlp")
+
+
+def test_values_that_are_all_the_same_are_told_once_and_no_obstacle(caplog: pytest.LogCaptureFixture) -> None:
+    study = optuna.create_study(sampler=LocalSearchSampler(SPACE, seed=0, n_startup_trials=1))
+
+    def objective(trial: optuna.Trial) -> float:
+        suggest(trial, SPACE)
+        return 1.0
+
+    study.optimize(objective, n_trials=3)
+    assert "the same" not in caplog.text
+    study.optimize(objective, n_trials=3)
+    assert caplog.text.count("all 3 values of the study are the same") == 1
+    assert all(trial.state == TrialState.COMPLETE for trial in study.trials)
 
 
 def test_a_study_of_two_objectives_is_refused_in_one_sentence() -> None:

@@ -23,6 +23,7 @@ from studies.storage import (
     beside,
     check_exists,
     check_lasting,
+    database,
     default_path,
     file_name,
     open_storage,
@@ -88,6 +89,17 @@ def test_a_storage_tells_its_url_unless_it_is_in_memory(tmp_path: Path) -> None:
     assert beside(open_storage(url), ".models") == tmp_path / "studies.models"
     assert storage_url(optuna.storages.InMemoryStorage()) is None
     assert beside(open_storage("sqlite:///:memory:"), ".models") is None
+
+
+def test_storages_of_one_database_are_told_from_those_of_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    absolute = open_storage(f"sqlite:///{tmp_path / 'studies.db'}")
+    assert database(absolute) == database(open_storage("sqlite:///studies.db"))
+    assert database(absolute) != database(open_storage("sqlite:///others.db"))
+    memory = optuna.storages.InMemoryStorage()
+    assert database(memory) == database(memory) != database(optuna.storages.InMemoryStorage())
 
 
 @pytest.mark.parametrize("url", ["sqlite://", "sqlite:///:memory:"])

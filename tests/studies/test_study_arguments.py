@@ -10,6 +10,7 @@ import optuna
 import pytest
 
 from automl.errors import InputError
+from automl.parameters import Float
 from automl.spaces.mlp import MLPSpace
 from automl.task import load_task
 from automl.trainer import TrainerSettings
@@ -101,3 +102,10 @@ def test_what_cannot_be_done_is_said_in_one_sentence(
 ) -> None:
     with pytest.raises(ValueError, match=sentence):
         use(shared_url)
+
+
+def test_hyperparameters_that_the_trainer_does_not_know_are_told(caplog: pytest.LogCaptureFixture) -> None:
+    make(None)
+    assert not caplog.records
+    make(None, "unknown", space=MLPSpace(hyperparameters={"lr": Float(1e-3, 1e-1, log=True)}))
+    assert "no effect on it ('lr'), expected some of 'learning_rate', " in caplog.text

@@ -24,12 +24,15 @@ from automl.proposers.transfer_pool import TransferPoolSettings
 from automl.proposers.uniform import UniformProposer
 from automl.surrogates.ablr import ABLRSettings
 from automl.surrogates.transfer_prior import TransferPriorSettings, fit_transfer_prior
+from automl.task import load_task
+from automl.trainer import TrainerSettings
 from studies.attributes import PROPOSAL, TRANSFER
 from studies.objective import suggest
 from studies.past_studies import PastStudies, SourceStudy
 from studies.proposer_sampler import ProposerSampler
 from studies.samplers import RegularisedEvolutionSampler
 from studies.storage import open_storage
+from studies.study import create_study, load_study
 from studies.transfer import TransferSampler
 from tests.contracts.small_spaces import ChainSpace
 
@@ -140,6 +143,23 @@ def test_names_globs_and_all_find_studies_but_never_the_target() -> None:
         "mnist-*": ["mnist-1", "mnist-2"],
         "all": ["mnist-1", "mnist-2", "digits"],
     }
+
+
+def test_a_database_that_is_opened_once_more_holds_neither_new_sources_nor_the_target(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path / 'studies.db'}"
+    source = past(open_storage(url), "past", n=4)
+    target = optuna.create_study(storage=url, study_name="target")
+    target.optimize(bowl, n_trials=2)
+    sources: list[SourceStudy] = [source, optuna.load_study(study_name="past", storage=url), "all"]
+    assert [task.name for task in PastStudies(sources, storage=open_storage(url)).tasks(target)] == ["past"]
+
+
+def test_a_study_of_ours_is_a_source_even_where_its_sampler_is_known_to_its_maker_alone(tmp_path: Path) -> None:
+    url, brief = f"sqlite:///{tmp_path / 'studies.db'}", TrainerSettings(max_epochs=1)
+    made = create_study("ours", task=load_task("iris"), sampler=RandomSampler(seed=0), settings=brief, storage=url)
+    made.optimize(n_trials=1)
+    (task,) = PastStudies([load_study("ours", url)]).tasks(optuna.create_study())
+    assert task.candidates == (made.best_candidate,)
 
 
 def test_a_maximised_source_is_read_as_losses_and_values_that_are_not_finite_are_left_out() -> None:
