@@ -27,7 +27,7 @@ from automl.errors import InputError
 from automl.pictures import side_by_side
 from kernels.architecture import Architecture
 from studies.attributes import DEFINITION, TrialFacts, read_definition
-from studies.dashboard_guard import answer, guarded, is_loopback, known_hosts
+from studies.dashboard_guard import MIN_TOKEN_LENGTH, answer, guarded, is_loopback, known_hosts
 from studies.dashboard_notes import study_note, trial_note
 from studies.storage import check_exists, open_storage
 
@@ -106,7 +106,8 @@ def dashboard_app(
             return _serve_detail(inner, storage, int(study[1]), environ, start_response)
         return inner(environ, start_response)
 
-    return guarded(application, hosts=known_hosts(host), token=token, read_only=read_only)
+    shortest = 1 if is_loopback(host) else MIN_TOKEN_LENGTH
+    return guarded(application, hosts=known_hosts(host), token=token, read_only=read_only, shortest_token=shortest)
 
 
 # --- Pictures -------------------------------------------------------------------------------------------------------

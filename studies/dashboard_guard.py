@@ -21,7 +21,7 @@ from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 from automl.errors import InputError
 
 LOGIN_PATH = "/automl/login"
-MIN_TOKEN_LENGTH = 8
+MIN_TOKEN_LENGTH = 8  # where other machines can reach the port, and try as many tokens as they like
 _COOKIE = "automl_session"
 _LONGEST_FORM = 4096  # bytes
 _SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
@@ -40,7 +40,12 @@ button{{background:#2563eb;border-color:#2563eb;color:#fff}}h1{{font-size:1.2rem
 
 
 def guarded(
-    app: WSGIApplication, *, hosts: Iterable[str], token: str | None = None, read_only: bool = False
+    app: WSGIApplication,
+    *,
+    hosts: Iterable[str],
+    token: str | None = None,
+    read_only: bool = False,
+    shortest_token: int = MIN_TOKEN_LENGTH,
 ) -> WSGIApplication:
     """The application behind the four checks.
 
@@ -50,13 +55,14 @@ def guarded(
             rebound.
         token: What visitors must show once; None lets everybody in who can reach the port.
         read_only: Whether to refuse every request that would change something.
+        shortest_token: Characters that a token must have.
 
     Raises:
         InputError: If the token is too short to keep anybody out.
     """
-    if token is not None and len(token) < MIN_TOKEN_LENGTH:
+    if token is not None and len(token) < shortest_token:
         raise InputError(
-            f"got a token of {len(token)} characters, expected {MIN_TOKEN_LENGTH} or more; choose a longer one."
+            f"got a token of {len(token)} characters, expected {shortest_token} or more; choose a longer one."
         )
     names = frozenset(host.lower() for host in hosts)
     session = secrets.token_urlsafe(32)  # what the cookie holds instead of the token; a restart ends all sessions

@@ -173,3 +173,11 @@ def test_a_port_that_is_taken_is_refused(url: str) -> None:
     port = int(url.rpartition(":")[2])
     with pytest.raises(InputError, match=f"127.0.0.1:{port}, which cannot be listened on"):
         make_server(lambda environ, start_response: [], "127.0.0.1", port)
+
+
+@pytest.mark.parametrize(("host", "short"), [("0.0.0.0", "secret"), ("127.0.0.1", "")])
+def test_a_token_is_as_long_as_those_who_reach_the_port_are_many(host: str, short: str) -> None:
+    storage = optuna.storages.InMemoryStorage()
+    with pytest.raises(InputError, match=f"got a token of {len(short)} characters"):
+        dashboard_app(storage, host=host, token=short)
+    assert callable(dashboard_app(storage, host="127.0.0.1", token="secret"))
