@@ -7,7 +7,7 @@ layer with several inputs reads their concatenation.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, ClassVar, Final
@@ -87,7 +87,7 @@ class CNNSpace(LayeredSpace):
     """
 
     _networks: ClassVar[str] = "a convolutional network"
-    _simple: ClassVar = (
+    _simple: ClassVar[Sequence[Mapping[str, Value]]] = (
         _chain(3e-3, "conv3:16 max-pool conv3:32 max-pool", 64),
         _chain(1e-3, "conv3:32 conv3:32 max-pool conv3:64 conv3:64 max-pool", 128),
         _chain(3e-3, "res3:16 res3/2:32 res3/2:64"),

@@ -7,7 +7,7 @@ inputs reads their concatenation.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, ClassVar
@@ -71,7 +71,11 @@ class MLPSpace(LayeredSpace):
     """
 
     _networks: ClassVar[str] = "a multilayer perceptron"
-    _simple: ClassVar = (_chain("relu", 2, 128, 3e-3), _chain("elu", 3, 128, 1e-3), _chain("tanh", 1, 64, 1e-2))
+    _simple: ClassVar[Sequence[Mapping[str, Value]]] = (
+        _chain("relu", 2, 128, 3e-3),
+        _chain("elu", 3, 128, 1e-3),
+        _chain("tanh", 1, 64, 1e-2),
+    )
 
     task_kind: Kind = "classification"
     min_layers: int = 1
