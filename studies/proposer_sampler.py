@@ -30,7 +30,8 @@ from studies.attributes import PROPOSAL, json_ready
 from studies.distributions import to_distributions
 from studies.history import History, is_decided
 
-# Two workers may propose the same candidate in the same moment: the later trial proposes again, at most this often.
+# Two workers may propose the same candidate in the same moment. Each publishes its proposal and then looks: who
+# published last sees the other's and proposes again, at most this often; both may, none keeps what the other has.
 _MAX_COLLISIONS = 5
 _TOO_MANY_ALIKE = 3  # Of two values, accuracies say, it may be chance that they are equal.
 
@@ -125,11 +126,13 @@ class ProposerSampler(BaseSampler):
         generator = np.random.default_rng([self.seed % 2**63, trial.number])
         for _ in range(_MAX_COLLISIONS):
             started = time.perf_counter()
+            known = self.observations(study, asking=trial.number)
             with _one_thread():
-                proposal = self._next(self.observations(study, asking=trial.number), generator)
+                proposal = self._next(known, generator)
             seconds = time.perf_counter() - started
             publish_proposal(study, trial, self.space.encode(proposal.candidate), proposal.notes, self.seed, seconds)
-            if not self._collides(study, trial, proposal):
+            met_meanwhile = self.observations(study, asking=trial.number).digests - known.digests
+            if proposal.candidate.digest not in met_meanwhile:
                 return
 
     def _next(self, observations: Observations, generator: np.random.Generator) -> Proposal:
@@ -149,12 +152,6 @@ class ProposerSampler(BaseSampler):
                 "these; check what the objective returns, or choose a finer metric.",
                 n,
             )
-
-    def _collides(self, study: Study, trial: FrozenTrial, proposal: Proposal) -> bool:
-        """Whether an older trial runs the same candidate by now: of two that propose it at once the younger yields."""
-        running = study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
-        older = [other for other in running if other.number < trial.number]
-        return bool(older) and proposal.candidate.digest in self._observed(study, older).digests
 
     def _observed(self, study: Study, trials: Sequence[FrozenTrial], asking: int | None = None) -> Observations:
         return self._history.observations((study.study_name, study._study_id), trials, study.directions, asking)

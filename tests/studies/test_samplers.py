@@ -121,38 +121,35 @@ class _Stubborn:
         return [Proposal(free[0])]
 
 
-def test_of_two_workers_that_propose_the_same_at_once_the_younger_trial_proposes_again() -> None:
-    space = _Stubborn.space
-    study = optuna.create_study()
-    older = study.ask()
+def _study_with_a_value() -> optuna.Study:
+    space, study = _Stubborn.space, optuna.create_study()
+    params, distributions = space.encode(space.candidates[7]), to_distributions(space.parameters)
+    study.add_trial(optuna.create_trial(params=params, distributions=distributions, value=1.0))
+    return study
+
+
+@pytest.mark.parametrize("other_is_older", [True, False])
+def test_of_two_workers_that_propose_the_same_at_once_the_later_one_proposes_again(other_is_older: bool) -> None:
+    space, study = _Stubborn.space, _study_with_a_value()
+    older = study.ask()._trial_id if other_is_older else None
 
     def another_worker_publishes() -> None:
-        params = space.encode(space.candidates[0])
-        study._storage.set_trial_system_attr(older._trial_id, PROPOSAL, {"params": params})
+        other = study._storage.create_new_trial(study._study_id) if older is None else older
+        study._storage.set_trial_system_attr(other, PROPOSAL, {"params": space.encode(space.candidates[0])})
 
-    first = optuna.create_trial(
-        params=space.encode(space.candidates[7]), distributions=to_distributions(space.parameters), value=1.0
-    )
-    study.add_trial(first)
     study.sampler = ProposerSampler(_Stubborn(another_worker_publishes), seed=0, n_startup_trials=1)
     assert suggest(study.ask(), space) == space.candidates[1]
 
 
-def test_of_two_workers_that_propose_the_same_at_once_the_older_trial_keeps_it() -> None:
-    space = _Stubborn.space
-    study = optuna.create_study()
+def test_a_candidate_that_another_worker_has_finished_meanwhile_is_not_evaluated_again() -> None:
+    space, study = _Stubborn.space, _study_with_a_value()
 
-    def another_worker_follows() -> None:
-        younger = study._storage.create_new_trial(study._study_id)
-        study._storage.set_trial_system_attr(younger, PROPOSAL, {"params": space.encode(space.candidates[0])})
+    def another_worker_finishes() -> None:
+        params, distributions = space.encode(space.candidates[0]), to_distributions(space.parameters)
+        study.add_trial(optuna.create_trial(params=params, distributions=distributions, value=2.0))
 
-    study.add_trial(
-        optuna.create_trial(
-            params=space.encode(space.candidates[7]), distributions=to_distributions(space.parameters), value=1.0
-        )
-    )
-    study.sampler = ProposerSampler(_Stubborn(another_worker_follows), seed=0, n_startup_trials=1)
-    assert suggest(study.ask(), space) == space.candidates[0]
+    study.sampler = ProposerSampler(_Stubborn(another_worker_finishes), seed=0, n_startup_trials=1)
+    assert suggest(study.ask(), space) == space.candidates[1]
 
 
 def test_a_trial_that_the_user_queued_is_evaluated_as_it_is() -> None:
