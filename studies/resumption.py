@@ -46,6 +46,13 @@ def agreed(name: str, stored: StudyDefinition, wanted: StudyDefinition, load_if_
         )
     if stored.sampler != wanted.sampler:
         _logger.warning("study %r goes on with the sampler %s instead of %s", name, wanted.sampler, stored.sampler)
+    if dropped := [source for source in stored.transfer_from if source not in wanted.transfer_from]:
+        _logger.warning(
+            "study %r learns no longer from %s, as it was not asked to; name it again to go on learning from it "
+            "(--transfer-from, or transfer_from= in Python)",
+            name,
+            ", ".join(dropped),
+        )
     return replace(
         stored,
         sampler=wanted.sampler,

@@ -40,6 +40,16 @@ def test_another_sampler_than_before_is_told(caplog: pytest.LogCaptureFixture) -
     assert "study 's' goes on with the sampler tpe instead of nasbot" in caplog.text
 
 
+def test_past_studies_that_are_not_asked_for_again_are_told(caplog: pytest.LogCaptureFixture) -> None:
+    stored = replace(STORED, transfer_from=("wine", "iris"))
+    agreed("s", stored, replace(stored, transfer_from=("wine", "iris", "mnist")), True)
+    assert not caplog.records
+    with caplog.at_level(logging.WARNING, "automl.studies"):
+        found = agreed("s", stored, replace(stored, transfer_from=("iris",)), True)
+    assert found.transfer_from == ("iris",)
+    assert "study 's' learns no longer from wine, as it was not asked to" in caplog.text
+
+
 def test_settings_that_are_younger_than_a_study_have_their_defaults() -> None:
     wanted = replace(STORED, settings=TrainerSettings(max_epochs=5).to_dict())
     assert agreed("s", STORED, wanted, True) == STORED
