@@ -13,7 +13,6 @@ from automl.proposers import combined
 from automl.proposers.combined import CombinedProposer
 from automl.proposers.nao import NAOProposer
 from automl.spaces.base import Space
-from automl.surrogates.architecture_gp import ArchitectureGP
 from automl.surrogates.nao import NAOSettings
 from tests.contracts.proposer import SingleObjectiveContract, observe, width
 from tests.contracts.small_spaces import ChainSpace, ListedSpace
@@ -37,14 +36,8 @@ def test_notes_say_who_brought_the_winner_and_how_many_each_brought() -> None:
     assert sum(proposal.notes["n_pool"].values()) >= 3
 
 
+@pytest.mark.usefixtures("first_fits_that_fail")
 def test_a_looser_fit_is_noted_whoever_brought_the_winner(monkeypatch: pytest.MonkeyPatch) -> None:
-    def failed(self: object, candidates: object, scores: object, rung: object) -> object:
-        if not getattr(rung, "name", ""):
-            raise RuntimeError("singular")
-        return fitted(self, candidates, scores, rung)  # type: ignore[arg-type]  # passed on as they came
-
-    fitted = ArchitectureGP._fitted
-    monkeypatch.setattr(ArchitectureGP, "_fitted", failed)
     monkeypatch.setattr(combined, "acquisition_values", lambda kind, pool, *_: torch.arange(len(pool.mean), 0, -1))
     with pytest.warns(RuntimeWarning, match="looser"):
         (proposal,) = (

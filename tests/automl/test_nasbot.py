@@ -117,14 +117,8 @@ def test_a_space_that_is_used_up_is_not_searched_hundreds_of_times(monkeypatch: 
     assert len(draws) < 500
 
 
-def test_a_looser_fit_is_noted(monkeypatch: pytest.MonkeyPatch) -> None:
-    def failed(self: object, candidates: object, scores: object, rung: object) -> object:
-        if not getattr(rung, "name", ""):
-            raise RuntimeError("singular")
-        return fitted(self, candidates, scores, rung)  # type: ignore[arg-type]  # passed on as they came
-
-    fitted = ArchitectureGP._fitted
-    monkeypatch.setattr(ArchitectureGP, "_fitted", failed)
+@pytest.mark.usefixtures("first_fits_that_fail")
+def test_a_looser_fit_is_noted() -> None:
     proposer = NASBOTProposer(ChainSpace(), n_startup=3, gp=QUICK, pool=SMALL)
     with pytest.warns(RuntimeWarning, match="looser"):
         proposal = proposer.propose(observe(ChainSpace(), 5), 1, np.random.default_rng(0))[0]

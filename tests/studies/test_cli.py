@@ -15,7 +15,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from automl.surrogates.architecture_gp import ArchitectureGP
 from studies import cli, joining
 from studies.attributes import NOTES
 from studies.study import load_study
@@ -114,14 +113,8 @@ def test_a_past_study_whose_name_looks_like_a_pattern_is_found_by_it(copy: Path)
 
 
 @pytest.mark.slow
-def test_a_looser_fit_of_the_model_is_told(copy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def failed(self: object, candidates: object, scores: object, rung: object) -> object:
-        if not getattr(rung, "name", ""):
-            raise RuntimeError("singular")
-        return fitted(self, candidates, scores, rung)  # type: ignore[arg-type]  # passed on as they came
-
-    fitted = ArchitectureGP._fitted
-    monkeypatch.setattr(ArchitectureGP, "_fitted", failed)
+@pytest.mark.usefixtures("copy", "first_fits_that_fail")
+def test_a_looser_fit_of_the_model_is_told() -> None:
     with pytest.warns(RuntimeWarning, match="the next fit is looser"):
         assert automl("run", "fruit.csv", "--target", "fruit", "--trials", "11", "--epochs", "2", "--study", "new") == 0
     notes = load_study("new").trials[10].user_attrs[NOTES]
