@@ -69,9 +69,14 @@ def otmann_distances(
         of both networks.
 
     Raises:
-        ValueError: If the families are mixed, a label has no cost, a weight is negative or not finite, or there is no
-            thread.
+        ValueError: If the families are mixed, a label has no cost, a weight is negative or not finite, there is no
+            thread, or a network stands where a list of networks should.
     """
+    for networks in (a, b):
+        if isinstance(networks, Architecture):
+            raise ValueError(
+                "got a network, expected a list of networks; put it in brackets: otmann_distances([x], [y])."
+            )
     return DistanceTable(nu_str, label_costs=label_costs, n_threads=n_threads).distances(a, b)
 
 

@@ -23,7 +23,7 @@ from automl.spaces.hyperparameters import (
     constructor_arguments,
 )
 from automl.spaces.layered import LayeredSpace
-from automl.spaces.limits import check_assignment, check_depth, check_labels, check_limits, check_task_kind
+from automl.spaces.limits import as_pair, check_assignment, check_depth, check_labels, check_limits, check_task_kind
 from automl.spaces.pooling import Drawing, implied_pools
 from automl.spaces.wiring import (
     WIRING,
@@ -106,8 +106,9 @@ class CNNSpace(LayeredSpace):
     hyperparameters: Mapping[str, Parameter] = DEFAULT_HYPERPARAMETERS
 
     def __post_init__(self) -> None:
-        for name in ("units", "fc_units", "labels"):
-            object.__setattr__(self, name, tuple(getattr(self, name)))
+        for name in ("units", "fc_units"):
+            object.__setattr__(self, name, as_pair(name, getattr(self, name)))
+        object.__setattr__(self, "labels", tuple(self.labels))
         object.__setattr__(self, "hyperparameters", Hyperparameters(self.hyperparameters))
         check_task_kind(self.task_kind)
         check_limits("min_layers and max_layers", self.min_layers, self.max_layers)

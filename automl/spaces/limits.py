@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from numbers import Integral
 
 from automl.parameters import Parameter, Value
 from automl.spaces.base import DECISION_OF_TASK
@@ -16,8 +17,21 @@ def check_task_kind(kind: str) -> None:
         )
 
 
+def as_pair(name: str, pair: Iterable[int]) -> tuple[int, int]:
+    """The lower and the upper limit of a field; raises ValueError unless there are just these two."""
+    try:
+        low, high = pair
+    except (TypeError, ValueError):
+        raise ValueError(
+            f"got {name} = {pair!r}, expected the fewest and the most such as (8, 64); give both."
+        ) from None
+    return low, high
+
+
 def check_limits(name: str, low: int, high: int, least: int = 1) -> None:
-    """Raises ValueError unless least <= low <= high."""
+    """Raises ValueError unless least <= low <= high, all whole numbers."""
+    if not all(isinstance(limit, Integral) for limit in (low, high)):
+        raise ValueError(f"got {name} from {low!r} to {high!r}, expected whole numbers; round them.")
     if not least <= low <= high:
         raise ValueError(
             f"got {name} from {low} to {high}, which leaves no network; expected {least} <= lower <= upper; "

@@ -23,7 +23,7 @@ from automl.spaces.hyperparameters import (
     constructor_arguments,
 )
 from automl.spaces.layered import LayeredSpace
-from automl.spaces.limits import check_assignment, check_depth, check_labels, check_limits, check_task_kind
+from automl.spaces.limits import as_pair, check_assignment, check_depth, check_labels, check_limits, check_task_kind
 from automl.spaces.wiring import (
     WIRING,
     Inputs,
@@ -85,7 +85,7 @@ class MLPSpace(LayeredSpace):
     hyperparameters: Mapping[str, Parameter] = DEFAULT_HYPERPARAMETERS
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "units", tuple(self.units))
+        object.__setattr__(self, "units", as_pair("units", self.units))
         object.__setattr__(self, "activations", tuple(self.activations))
         object.__setattr__(self, "hyperparameters", Hyperparameters(self.hyperparameters))
         check_task_kind(self.task_kind)

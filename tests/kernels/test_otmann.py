@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from random import Random
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import numpy as np
 import numpy.typing as npt
@@ -156,6 +156,14 @@ def test_a_label_that_the_costs_lack_is_named() -> None:
     costs = LabelCosts(("ip", "op"), ((0, np.inf), (np.inf, 0)))
     with pytest.raises(ValueError, match="layer 1 has label 'conv3', which the cost table lacks"):
         otmann_distances([chain(("conv3",), (8,))], label_costs=costs)
+
+
+def test_a_network_in_place_of_a_list_is_refused() -> None:
+    network = Architecture(("ip", "relu", "softmax", "op"), (None, 8, None, None), ((0, 1), (1, 2), (2, 3)))
+    lists: Any
+    for lists in ((network,), ([network], network)):
+        with pytest.raises(ValueError, match="got a network, expected a list of networks"):
+            otmann_distances(*lists)
 
 
 @pytest.mark.parametrize("nu_str", [(), (-0.1,), (float("nan"),), (float("inf"), 0.1)])
