@@ -19,6 +19,7 @@ from typing import Any, cast
 import optuna
 from optuna.samplers._tpe.sampler import _split_trials, default_gamma
 
+from automl.errors import InputError
 from automl.observations import Observations
 from automl.spaces.base import Space
 from studies.benchmark_samplers import Sources
@@ -28,7 +29,7 @@ _FOLDER = "OPTUNAHUB_REGISTRY"
 _PACKAGE = "package/samplers/meta_learn_tpe"
 
 
-def metalearn_tpe(space: Space, sources: Sources, seed: int) -> optuna.samplers.BaseSampler:
+def metalearn_tpe(space: Space, sources: Sources | None = None, *, seed: int) -> optuna.samplers.BaseSampler:
     """The sampler, its source studies made of past evaluations.
 
     Args:
@@ -37,8 +38,10 @@ def metalearn_tpe(space: Space, sources: Sources, seed: int) -> optuna.samplers.
         seed: Seed of the sampler.
 
     Raises:
-        ValueError: If OPTUNAHUB_REGISTRY names no folder with the sampler.
+        InputError: If there are no past evaluations, or OPTUNAHUB_REGISTRY names no folder with the sampler.
     """
+    if not sources:
+        raise InputError("got MetaLearnTPE, which learns from past tasks, and none of these; add --transfer.")
     sampler = _module().MetaLearnTPESampler(
         source_studies=[_study(space, past) for past in sources.values()], seed=seed
     )
@@ -52,7 +55,7 @@ def _module() -> ModuleType:
     file = Path(os.environ.get(_FOLDER, "")) / _PACKAGE / "__init__.py"
     spec = importlib.util.spec_from_file_location("meta_learn_tpe", file)
     if spec is None or spec.loader is None or not file.is_file():
-        raise ValueError(f"got no {file}, expected a clone of OptunaHub's registry; name its folder in {_FOLDER}.")
+        raise InputError(f"got no {file}, expected a clone of OptunaHub's registry; name its folder in {_FOLDER}.")
     module = sys.modules[spec.name] = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     sys.modules["meta_learn_tpe.sampler"].__dict__["_split_trials"] = _split

@@ -136,6 +136,21 @@ def test_a_sampler_of_optuna_is_named_by_its_import_path_and_given_the_seed(tabl
     assert [named.ask() for _ in range(5)] == [plain.ask() for _ in range(5)]
 
 
+@pytest.mark.parametrize(
+    ("past", "message"),
+    [
+        ({}, "add --transfer"),
+        ({"other": Observations((), np.empty((0, 1)))}, "expected a clone of OptunaHub's registry"),
+    ],
+)
+def test_metalearn_tpe_says_what_it_needs(
+    table: BenchmarkTask, past: Mapping[str, Observations], message: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("OPTUNAHUB_REGISTRY", raising=False)
+    with pytest.raises(InputError, match=message):
+        make_searcher("tests.benchmarks.metalearn_tpe:metalearn_tpe", table.space, 0, past)
+
+
 def test_repeated_candidates_are_told_in_the_order_in_which_they_were_asked_for(table: BenchmarkTask) -> None:
     searcher = make_searcher("random", table.space, 0)
     asked = [searcher.ask() for _ in range(40)]  # of 30 rows: some come twice
