@@ -39,8 +39,9 @@ _JSON_VALUES = (bool, int, float, str)
 class HasOptunaStudy(Protocol):
     """A `studies.study.Study`, as far as it is read here."""
 
-    # Its `optuna` would ask for the sampler too, which a study that is only read may lack.
-    _raw: optuna.Study
+    @property
+    def stored(self) -> optuna.Study:
+        """The Optuna study beneath, for reading its trials."""
 
 
 SourceStudy = HasOptunaStudy | optuna.Study | str
@@ -129,7 +130,7 @@ class PastStudies:
     def _located(self, source: SourceStudy, target: optuna.Study) -> list[Located]:
         if isinstance(source, str):
             return self._by_name(source, self.storage or target._storage)
-        study = source if isinstance(source, optuna.Study) else source._raw
+        study = source if isinstance(source, optuna.Study) else source.stored
         return [Located(study.study_name, study._study_id, study._storage)]
 
     def _by_name(self, pattern: str, storage: BaseStorage) -> list[Located]:

@@ -238,6 +238,11 @@ class Study:
         self._raw.pruner = self._pruner or make_pruner(definition.pruner)
         return self._raw
 
+    @property
+    def stored(self) -> optuna.Study:
+        """The same for reading its trials, without the sampler and the pruner that new ones need."""
+        return self._raw
+
     def _informed(self, sampler: BaseSampler) -> BaseSampler:
         """The sampler, led by past studies where the definition names some."""
         if not self.definition.transfer_from:
