@@ -215,6 +215,11 @@ class Study:
         """How every candidate is trained."""
         return TrainerSettings.from_dict(self.definition.settings)
 
+    @property
+    def stored(self) -> optuna.Study:
+        """The Optuna study beneath, for reading its trials: without the sampler and the pruner that new ones need."""
+        return self._raw
+
     @cached_property
     def optuna(self) -> optuna.Study:
         """The Optuna study beneath, with the study's sampler and pruner.
@@ -236,11 +241,6 @@ class Study:
         plain = self._sampler or make_sampler(definition.sampler, self.space, definition.seed, n_trials, self._stream)
         self._raw.sampler = self._informed(plain)
         self._raw.pruner = self._pruner or make_pruner(definition.pruner)
-        return self._raw
-
-    @property
-    def stored(self) -> optuna.Study:
-        """The same for reading its trials, without the sampler and the pruner that new ones need."""
         return self._raw
 
     def _informed(self, sampler: BaseSampler) -> BaseSampler:
