@@ -67,9 +67,9 @@ def test_a_canonical_graph_has_the_digest_of_the_graph_that_it_was_made_of() -> 
     assert architecture.canonical().digest == architecture.digest == afresh.digest
 
 
-def random_graph(generator: np.random.Generator) -> Architecture:
-    """Few labels and no units, so that many pairs of graphs are nearly or wholly isomorphic."""
-    n = int(generator.integers(2, 6))
+def random_graph(generator: np.random.Generator, most: int = 5) -> Architecture:
+    """Few labels and no units, so that many pairs of graphs, or of layers, are nearly or wholly alike."""
+    n = int(generator.integers(2, most + 1))
     edges = {(int(generator.integers(0, layer)), layer) for layer in range(1, n + 1)}
     edges |= {(int(generator.integers(0, layer)), layer) for layer in range(1, n + 1)}
     edges |= {(layer, n + 1) for layer in range(n + 1) if not any(u == layer for u, _ in edges)}
@@ -100,3 +100,12 @@ def test_digests_are_equal_exactly_for_isomorphic_graphs(seed: int) -> None:
             same = are_isomorphic(a, b)
             assert (a.digest == b.digest) == same
             assert (a.canonical() == b.canonical()) == same
+
+
+@settings(max_examples=60, deadline=None)
+@given(seed=st.integers(0, 2**32 - 1))
+def test_graphs_of_layers_that_are_hard_to_tell_apart_are_the_same_in_any_order_of_them(seed: int) -> None:
+    graph = random_graph(np.random.default_rng(seed), most=12)
+    for other in (shuffled(graph, seed) for seed in range(4)):
+        assert other.digest == graph.digest
+        assert other.canonical() == graph.canonical()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 
 import numpy as np
+import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -51,9 +52,27 @@ def test_the_kernel_is_the_weighted_sum_of_exponentials() -> None:
     np.testing.assert_allclose(kernel.forward(row, row, diag=True).detach(), [4.0])
 
 
-def test_rows_out_of_order_are_looked_up() -> None:
+@pytest.mark.parametrize("rows", [[2, 0], [1, 2, 0], [0, 2]])
+def test_rows_out_of_order_are_looked_up(rows: list[int]) -> None:
     kernel = CountKernel(torch.ones(1, dtype=torch.float64))
     kernel.set_table(torch.arange(9.0).reshape(1, 3, 3))
-    some = torch.tensor([[2.0], [0.0]])
+    some = torch.tensor(rows)[:, None].double()
     everything = kernel.forward(torch.arange(3.0)[:, None], torch.arange(3.0)[:, None])
-    torch.testing.assert_close(kernel.forward(some, some), everything[[2, 0]][:, [2, 0]])
+    torch.testing.assert_close(kernel.forward(some, some), everything[rows][:, rows])
+
+
+def test_decays_and_the_variance_of_all_sorts_together_start_at_what_is_typical_where_their_priors_peak() -> None:
+    kernel = CountKernel(torch.ones(4, dtype=torch.float64), typical=2.0)
+    torch.testing.assert_close(kernel.beta, torch.full((4,), 2.0, dtype=torch.float64))
+    assert kernel.outputscale.sum().item() == pytest.approx(2.0)
+    for name, _, prior, value, _ in kernel.named_priors():
+        start = value(kernel).detach()
+        for factor in (0.95, 1.05):
+            assert (prior.log_prob(start) > prior.log_prob(factor * start)).all(), name
+
+
+def test_the_index_is_read_from_the_column_that_it_is_said_to_be_in() -> None:
+    kernel = CountKernel(torch.ones(1, dtype=torch.float64), active_dims=(1,))
+    kernel.set_table(torch.arange(9.0).reshape(1, 3, 3))
+    inputs = torch.tensor([[7.0, 0.0], [7.0, 1.0], [7.0, 2.0]], dtype=torch.float64)
+    torch.testing.assert_close(kernel(inputs).to_dense(), kernel.forward(inputs[:, 1:], inputs[:, 1:]))

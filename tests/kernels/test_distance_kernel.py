@@ -10,6 +10,7 @@ from botorch.acquisition.analytic import LogExpectedImprovement
 from botorch.acquisition.logei import qLogExpectedImprovement
 from botorch.fit import fit_gpytorch_mll
 from botorch.models import SingleTaskGP
+from gpytorch.constraints import GreaterThan, Interval
 from gpytorch.kernels import MaternKernel, ScaleKernel
 from gpytorch.mlls import ExactMarginalLogLikelihood
 from gpytorch.priors import GammaPrior
@@ -231,6 +232,17 @@ def test_state_travels_between_kernels(distances: Tensor) -> None:
     torch.testing.assert_close(dense(other, INDICES), dense(kernel, INDICES))
 
 
+def test_parameters_keep_to_the_constraints_that_they_are_given(distances: Tensor) -> None:
+    kernel = DistanceTableKernel(
+        distances, beta_constraint=Interval(0.01, 0.5), outputscale_constraint=GreaterThan(0.9)
+    )
+    with torch.no_grad():
+        kernel.raw_beta.fill_(30.0)
+        kernel.raw_outputscale.fill_(-30.0)
+    torch.testing.assert_close(kernel.beta, torch.full_like(kernel.beta, 0.5))
+    torch.testing.assert_close(kernel.outputscale, torch.full_like(kernel.outputscale, 0.9))
+
+
 def test_parameters_that_are_not_finite_are_reported_as_a_numerical_error(distances: Tensor) -> None:
     kernel = make_kernel(distances)
     with torch.no_grad():
@@ -245,6 +257,7 @@ def test_parameters_that_are_not_finite_are_reported_as_a_numerical_error(distan
         ({"groups": [[0, 1], [1, 2]]}, "expected each column in exactly one group"),
         ({"powers": (1.0, 1.0)}, "expected one a group"),
         ({"powers": (3.0,)}, "above 0 and at most 2"),
+        ({"powers": (0.0,)}, "above 0 and at most 2"),
         ({"anchors": torch.tensor([0, 30])}, "expected rows of the table, from 0 to 4"),
     ],
 )

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kernels.architecture import Architecture
+from kernels.architecture import Architecture, Family
 from kernels.layer_costs import (
     LabelCosts,
     cnn_label_costs,
@@ -88,8 +88,9 @@ def test_a_layer_whose_mass_needs_units_is_refused_without() -> None:
 
 
 def test_operations_of_a_cell_weigh_one_each_and_its_ends_a_tenth_of_all() -> None:
-    network = chain(("nor_conv_3x3", "skip_connect"), (None, None))
-    np.testing.assert_allclose(layer_masses(network), [0.2, 1, 1, 0.2])
+    edges = ((0, 1), (0, 2), (1, 3), (2, 3), (3, 4))  # the third reads two others, and weighs no more for that
+    network = Architecture(("ip", "nor_conv_3x3", "skip_connect", "nor_conv_1x1", "op"), (None,) * 5, edges)
+    np.testing.assert_allclose(layer_masses(network), [0.3, 1, 1, 1, 0.3])
 
 
 def test_a_graph_with_units_weighs_channels_and_passes_them_through_layers_without() -> None:
@@ -137,6 +138,8 @@ def test_default_costs_never_match_the_ends() -> None:
         ("skip_connect", "identity", False, 1),
         ("none", "none", False, 1),
         ("gat", "message passing", True, 1),
+        ("leaky-relu", "rectifier", True, 1),
+        ("tanh", "sigmoid", True, 1),
         ("my-layer", "my-layer", True, 1),
     ],
 )
@@ -150,6 +153,13 @@ def test_label_costs_for_picks_the_table_of_the_family() -> None:
     assert label_costs_for("mlp") is mlp_label_costs()
     assert label_costs_for("cnn") is cnn_label_costs()
     assert label_costs_for("graph", ["nor_conv_3x3"]).labels == ("ip", "op", "nor_conv_3x3")
+
+
+@pytest.mark.parametrize(
+    ("families", "common"), [(["cnn", "cnn"], "cnn"), (["graph", "mlp"], "graph"), (["cnn", "graph"], "graph")]
+)
+def test_networks_of_one_family_keep_it_and_a_graph_takes_in_the_others(families: list[Family], common: Family) -> None:
+    assert common_family(families) == common
 
 
 def test_perceptrons_and_convolutional_networks_have_no_common_family() -> None:

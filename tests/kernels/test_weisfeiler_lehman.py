@@ -155,6 +155,21 @@ def test_depths_are_counted_along_the_longest_path() -> None:
     assert sizes(label_depth_counts(DIAMOND)) == [1] * 5
 
 
+def test_edges_are_counted_by_the_labels_that_they_join() -> None:
+    assert sizes(edge_counts(DIAMOND)) == [1] * 5
+    doubled = Architecture(("ip", "fc", "fc", "op"), (None, 8, 8, None), ((0, 1), (0, 2), (1, 3), (2, 3)))
+    assert sizes(edge_counts(doubled)) == [2, 2]  # from ip to fc, and from fc to op
+    assert edge_counts(chain(("fc", "relu"), (8, 8))) != edge_counts(chain(("relu", "fc"), (8, 8)))
+
+
+def test_shapes_are_those_of_graphs_without_their_labels() -> None:
+    assert shape_counts(chain(("fc", "fc"), (8, 8))) == shape_counts(chain(("relu", "conv3"), (8, None)))
+    beside = Architecture(("ip", "fc", "fc", "op"), (None, 8, 8, None), ((0, 1), (0, 2), (1, 3), (2, 3)))
+    shortcut = Architecture(("ip", "fc", "fc", "op"), (None, 8, 8, None), ((0, 1), (1, 2), (2, 3), (0, 3)))
+    graphs = [chain(("fc", "fc"), (8, 8)), chain(("fc",) * 3, (8,) * 3), beside, shortcut]
+    assert len({shape for graph in graphs for shape in shape_counts(graph)}) == len(graphs)
+
+
 def test_rows_of_the_count_matrix_hold_the_counts() -> None:
     matrix = count_matrix([{7: 2, 9: 1}, {}, {9: 3}]).toarray()
     np.testing.assert_array_equal(matrix, [[2, 1], [0, 0], [0, 3]])
