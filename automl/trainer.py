@@ -252,7 +252,7 @@ class _Run:
             if math.isnan(value):
                 return "failed", f"{self.task.metric} is undefined on the validation part: its targets are all the same"
             self.curve.append(value)
-            if self.best_epoch == 0 or self.task.judge.better(value, self.best_value):
+            if self.task.judge.better(value, self.best_value):
                 self.best_epoch, self.best_value, self.best_outputs = epoch, value, outputs
                 self.best_state = [tensor.clone() for tensor in self._tensors()]
             if report is not None and report(epoch, value):

@@ -171,6 +171,14 @@ def test_divergence_is_a_failure_with_a_reason(wine: Task, optimizer: str) -> No
     assert math.isnan(result.evaluation.value) and not result.state and result.evaluation.n_parameters > 0
 
 
+def test_a_loss_beyond_all_numbers_is_a_divergence_though_outputs_are_finite() -> None:
+    task = load_task("diabetes")
+    module = nn.Linear(task.n_features, 1)
+    nn.init.constant_(module.bias, 1e25)  # its square is infinite in 32 bits
+    evaluation = train(module, task, {"learning_rate": 0.0}, settings=SHORT).evaluation
+    assert evaluation.status == "failed" and "diverged in epoch 1" in evaluation.reason
+
+
 def test_a_metric_that_the_validation_part_leaves_undefined_is_a_failure_with_a_reason() -> None:
     task = load_task("diabetes", metric="r2")
     constant = Part(task.validation.inputs, np.zeros_like(task.validation.targets))
