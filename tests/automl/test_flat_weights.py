@@ -54,6 +54,24 @@ def test_matrices_alone_decay() -> None:
         torch.testing.assert_close(parameter.detach(), was * 0.75 if was.dim() > 1 else was)
 
 
+def test_every_parameter_is_aligned_as_torch_aligns_tensors() -> None:
+    network = build_network(MLP, n_inputs=5, n_outputs=3, seed=1)
+    weights = FlatWeights(network)
+    start = weights.flat.data_ptr()
+    assert all((parameter.data_ptr() - start) % 64 == 0 for parameter in network.parameters())
+
+
+def test_released_parameters_share_nothing() -> None:
+    network = build_network(MLP, n_inputs=5, n_outputs=3, seed=1)
+    weights = FlatWeights(network)
+    weights.release()
+    before = [parameter.detach().clone() for parameter in network.parameters()]
+    weights.flat.zero_()
+    for parameter, was in zip(network.parameters(), before, strict=True):
+        assert torch.equal(parameter, was)
+        assert parameter.grad is None
+
+
 def test_small_gradients_are_left_as_they_are() -> None:
     weights = FlatWeights(build_network(MLP, n_inputs=5, n_outputs=3, seed=1))
     weights.gradient[:4] = torch.tensor([3.0, 0.0, 4.0, 0.0])

@@ -47,14 +47,20 @@ def test_regression_metrics_agree_with_scikit_learn() -> None:
 
 def test_undefined_metrics_are_nan_and_nothing_is_worse() -> None:
     ones = np.ones(4, dtype=np.int64)
-    assert math.isnan(METRICS["roc_auc"].function(ones, np.full((4, 2), 0.5)))
+    for one_class in (ones, 0 * ones):
+        assert math.isnan(METRICS["roc_auc"].function(one_class, np.full((4, 2), 0.5)))
     assert math.isnan(METRICS["r2"].function(np.ones(4), np.zeros(4)))
     assert METRICS["r2"].better(-5.0, math.nan) and not METRICS["r2"].better(math.nan, -5.0)
     assert METRICS["rmse"].better(1.0, 2.0) and METRICS["accuracy"].better(0.9, 0.8)
 
 
+def test_what_is_equal_is_no_better() -> None:
+    assert not any(metric.better(0.5, 0.5) for metric in METRICS.values())
+
+
 def test_defaults_follow_the_kind_and_unknown_names_are_refused() -> None:
     assert find_metric(None, "classification", 3).name == "log_loss"
     assert find_metric(None, "regression", 0).name == "rmse"
+    assert find_metric("mae", "regression", 0) is METRICS["mae"]
     with pytest.raises(InputError, match="for a regression; choose one of 'rmse'"):
         find_metric("rsme", "regression", 0)

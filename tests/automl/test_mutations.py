@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from automl import mutations
 from automl.mutations import MODIFIERS, STEP_PROBABILITIES, draw_n_steps, mutate
 from automl.validity import inverse_image_sizes, is_valid
-from kernels.architecture import Architecture, Edge
+from kernels.architecture import POOLS, Architecture, Edge
 
 SEEDS = st.integers(0, 2**32 - 1)
 law = settings(max_examples=15, deadline=None)
@@ -36,6 +36,7 @@ VGG = chain(
     *[("conv3", 64, 1), ("conv3", 72, 1), ("max-pool", None), ("conv5", 128, 2), ("res3", 128, 1), ("res7", 100, 1)],
     *[("avg-pool", None), ("conv7", 256, 1), ("conv3", 256, 1), ("res5", 256, 1), ("fc", 128), ("fc", 512)],
 )
+HALVING = chain(("conv3", 16, 2))
 MLP = chain(("relu", 64), ("tanh", 128), ("elu", 256), ("logistic", 512), ("crelu", 32))
 DIAMOND = Architecture(
     ("ip", "relu", "tanh", "elu", "logistic", "softmax", "op"),
@@ -79,6 +80,11 @@ def test_modifiers_are_drawn_with_the_masses_of_the_paper() -> None:
     }
 
 
+@pytest.mark.parametrize("name", MODIFIERS)
+def test_every_modifier_finds_edits_of_every_network_of_many_layers(name: str) -> None:
+    assert all(several(name, network, 20) for network in (VGG, MLP))
+
+
 @pytest.mark.parametrize(("name", "scaled"), [("inc_single", grown), ("dec_single", reduced)])
 def test_single_modifiers_change_the_units_of_one_layer_by_an_eighth(name: str, scaled: Callable[[int], int]) -> None:
     seen = set()
@@ -101,8 +107,10 @@ def test_en_masse_modifiers_change_a_half_or_quarter_of_ten_layers(name: str, sc
         assert all(edited.units[layer] == scaled(VGG.units[layer] or 0) for layer in changed_layers(VGG, edited))
 
 
-def test_networks_of_three_layers_have_no_groups() -> None:
+def test_networks_of_three_layers_have_no_groups_and_those_of_four_have_halves() -> None:
     assert not several("inc_en_masse", chain(("relu", 8), ("elu", 8), ("tanh", 8)), 20)
+    four = chain(("relu", 8), ("elu", 8), ("tanh", 8), ("relu", 8))
+    assert {tuple(changed_layers(four, edited)) for edited in several("inc_en_masse", four, 20)} == {(1, 2), (3, 4)}
 
 
 def test_growing_units_that_rounding_leaves_alone_is_no_edit() -> None:
@@ -128,6 +136,9 @@ def test_a_swap_flips_a_stride_rarely_and_drops_stride_and_units_of_a_pool() -> 
             assert edited.units[1] == 16
             flipped += stride == 2
     assert 0.03 < flipped / (2000 * 0.9) < 0.07
+    kept = Counter(network.strides and network.strides[1] for network in several("swap_layer", HALVING, 400))
+    assert set(kept) == {None, 1, 2}
+    assert kept[1] < kept[2]
 
 
 @pytest.mark.parametrize(
@@ -167,6 +178,8 @@ def test_a_wedge_behind_a_fully_connected_layer_copies_it_and_none_behind_the_in
         (before,) = edited.parents[new]
         if edited.labels[before] == "fc":
             assert (edited.labels[new], edited.units[new]) == ("fc", edited.units[before])
+        if edited.labels[new] in POOLS:
+            assert (edited.units[new], (edited.strides or ())[new]) == (None, None)
         if edited.labels[before] == "ip":
             assert edited.labels[new][:3] in ("con", "res")
 
@@ -194,6 +207,10 @@ def test_a_removed_halving_passes_to_the_children_else_to_the_parents() -> None:
     assert to_child.strides == (None, 1, 2, None, None)
     to_parent = removed(chain(("conv3", 8, 1), ("max-pool", None), ("fc", 8)), "max-pool")
     assert to_parent.strides == (None, 2, None, None, None)
+    labels = ("ip", "conv3", "max-pool", "conv5", "conv7", "softmax", "op")
+    edges = ((0, 1), (1, 2), (2, 3), (2, 4), (3, 5), (4, 5), (5, 6))
+    forked = Architecture(labels, (None, 8, None, 8, 8, None, None), edges, (None, 1, None, 1, 2, None, None))
+    assert removed(forked, "max-pool").strides == (None, 2, 1, 2, None, None)  # not all the children could
     to_neither = removed(chain(("conv3", 8, 2), ("max-pool", None), ("fc", 8)), "max-pool")
     assert to_neither.strides == (None, 2, None, None, None)
 
@@ -209,19 +226,22 @@ def is_subsequence(part: list[str], whole: list[str]) -> bool:
     return all(label in rest for label in part)
 
 
-def test_a_branch_duplicates_part_of_a_path_beside_it() -> None:
-    for edited in several("branch", VGG):
-        copies = list(range(len(VGG), len(edited)))
+@pytest.mark.parametrize("network", [VGG, MLP])
+def test_a_branch_duplicates_part_of_a_path_of_four_layers_or_more_beside_it(network: Architecture) -> None:
+    spans = set()
+    for edited in several("branch", network):
+        copies = list(range(len(network), len(edited)))
         assert copies
-        assert edited.labels[: len(VGG)] == VGG.labels
-        assert set(VGG.edges) <= set(edited.edges)
+        assert edited.labels[: len(network)] == network.labels
+        assert set(network.edges) <= set(edited.edges)
         (start,), (end,) = edited.parents[copies[0]], edited.children[copies[-1]]
-        assert end - start >= 3
-        inside = list(VGG.labels[start + 1 : end])
+        spans.add(end - start)
+        inside = list(network.labels[start + 1 : end])
         copied = [edited.labels[layer] for layer in copies]
         assert is_subsequence(copied, inside)
         for label in ("max-pool", "avg-pool", "softmax"):
             assert copied.count(label) == inside.count(label)
+    assert min(spans) == 3
 
 
 def test_branches_around_a_halving_keep_it_so_that_images_meet_in_equal_sizes() -> None:

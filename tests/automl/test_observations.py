@@ -26,6 +26,7 @@ def test_a_candidate_is_a_value() -> None:
     assert candidate == Candidate(NETWORK, RATES)
     assert hash(candidate) == hash(Candidate(NETWORK, dict(reversed(RATES.items()))))
     assert candidate != Candidate(NETWORK, RATES | {"learning_rate": 0.02})
+    assert candidate != Candidate(None, RATES)
     with pytest.raises(TypeError):
         candidate.hyperparameters["learning_rate"] = 1.0  # type: ignore[index]  # that it cannot is what is tested
 
@@ -52,6 +53,15 @@ def test_digests_are_equal_for_isomorphic_networks_and_different_for_other_hyper
 
 def candidates(n: int) -> tuple[Candidate, ...]:
     return tuple(Candidate(None, {"x": i}) for i in range(n))
+
+
+def test_observations_keep_the_candidates_that_they_were_given() -> None:
+    given, failed = list(candidates(2)), list(candidates(1))
+    observations = Observations(given, np.zeros(2), failed=failed)  # type: ignore[arg-type]  # lists on purpose
+    given.clear()
+    failed.clear()
+    assert observations.candidates == candidates(2)
+    assert observations.failed == candidates(1)
 
 
 def test_observations_start_empty() -> None:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from automl.splits import split
+from automl.errors import InputError
+from automl.splits import split, strata_of
+from automl.targets import TargetCoding
 
 
 @settings(max_examples=100, deadline=None)
@@ -49,3 +52,31 @@ def test_parts_are_disjoint_complete_and_hold_every_class_in_its_share(
         assert all(abs(count - n * share) <= 1.5 for count, n in zip(counts, classes, strict=True))
     assert np.bincount(strata[parts[0]], minlength=len(classes)).min() >= 1
     assert all(np.array_equal(a, b) for a, b in zip(parts, split(strata, seed, *shares), strict=True))
+
+
+def test_each_part_is_sorted_and_which_rows_it_holds_is_up_to_the_seed() -> None:
+    strata = np.zeros(50, dtype=np.intp)
+    first, second = split(strata, 0, 0.3, 0.2), split(strata, 1, 0.3, 0.2)
+    for ours, theirs in zip(first, second, strict=True):
+        assert (np.diff(ours) > 0).all()
+        assert not np.array_equal(ours, theirs)
+
+
+@pytest.mark.parametrize(("n", "n_strata"), [(100, 10), (1000, 10), (57, 5), (9, 1)])
+def test_the_strata_of_numbers_are_ranges_of_ranks_tenths_where_rows_suffice_for_ten_of_each(
+    n: int, n_strata: int
+) -> None:
+    values = np.random.default_rng(n).permutation(n).astype(np.float64) ** 3  # far from evenly spread
+    strata = strata_of(values, TargetCoding("y", "regression"), 2)
+    counts = np.bincount(strata)
+    assert len(counts) == n_strata
+    assert counts.max() - counts.min() <= 1
+    assert (np.diff(strata[np.argsort(values)]) >= 0).all()
+
+
+def test_classes_with_too_few_rows_are_named_and_others_are_not() -> None:
+    column = np.array(["few"] * 2 + ["many"] * 9 + ["single"], dtype=object)
+    coding = TargetCoding("y", "classification", ("few", "many", "single"))
+    np.testing.assert_array_equal(strata_of(column, coding, 1), [0] * 2 + [1] * 9 + [2])
+    with pytest.raises(InputError, match=r"'y' has 2 of 3 classes with too few rows: 'few' \(2\), 'single' \(1\);"):
+        strata_of(column, coding, 3)

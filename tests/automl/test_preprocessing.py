@@ -1,0 +1,70 @@
+"""The preprocessor against scikit-learn's scaler, imputer and encoder."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from sklearn.impute import SimpleImputer
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import OneHotEncoder, StandardScaler
+
+from automl.errors import InputError
+from automl.preprocessing import Preprocessor, fit_preprocessor
+from automl.tables import Table
+
+N, ROWS = 60, np.arange(40)
+
+
+@pytest.fixture(scope="module")
+def table() -> Table:
+    """Two columns of numbers, the second with gaps, and two of texts, one of them with gaps and rare levels."""
+    generator = np.random.default_rng(0)
+    gaps = generator.random(N) < 0.2
+    colours = generator.choice(np.array(["red", "green", "blue", None], dtype=object), N)
+    colours[[3, 7, 50]] = "teal", "gold", "teal"
+    return Table(
+        {
+            "size": generator.lognormal(size=N),
+            "colour": colours,
+            "age": np.where(gaps, np.nan, generator.normal(40.0, 9.0, N)),
+            "kind": generator.choice(np.array(["a", "b"], dtype=object), N),
+        }
+    )
+
+
+def by_scikit_learn(table: Table) -> NDArray[np.float64]:
+    """Numbers, then indicators of gaps, then levels: known, missing and pooled rare ones."""
+    numbers = np.column_stack([table.columns["size"], table.columns["age"]])
+    texts = np.column_stack([table.columns["colour"], table.columns["kind"]])
+    scaler = make_pipeline(StandardScaler(), SimpleImputer(strategy="median", add_indicator=True))
+    encoder = OneHotEncoder(min_frequency=2, handle_unknown="infrequent_if_exist", sparse_output=False)
+    parts = scaler.fit(numbers[ROWS]).transform(numbers), encoder.fit(texts[ROWS]).transform(texts)
+    return np.hstack(parts)
+
+
+def test_inputs_are_those_of_scikit_learn_fitted_on_the_same_rows(table: Table) -> None:
+    preprocessor, _ = fit_preprocessor(table, ROWS)
+    inputs, _ = preprocessor.transform(table)
+    expected = by_scikit_learn(table)
+    np.testing.assert_allclose(inputs, expected, rtol=1e-5, atol=1e-6)
+    assert preprocessor.n_features == expected.shape[1]
+
+
+def test_unseen_levels_have_no_input_where_none_was_rare_in_training(table: Table) -> None:
+    kind = fit_preprocessor(table, ROWS)[0].texts[1]
+    one_hot, unseen = kind.transform(np.array(["c", "b", None, "c"], dtype=object))
+    np.testing.assert_array_equal(one_hot, [[0, 0], [0, 1], [0, 0], [0, 0]])
+    assert unseen == {"c": 2}
+
+
+def test_a_preprocessor_goes_through_json(table: Table) -> None:
+    preprocessor, _ = fit_preprocessor(table, ROWS)
+    assert Preprocessor.from_dict(json.loads(json.dumps(preprocessor.to_dict()))) == preprocessor
+
+
+def test_infinite_values_are_refused_before_anything_is_fitted_to_them() -> None:
+    with pytest.raises(InputError, match="'x'"):
+        fit_preprocessor(Table({"x": np.array([1.0, np.inf, 2.0])}), np.arange(3))
