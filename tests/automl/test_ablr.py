@@ -105,6 +105,18 @@ def test_each_head_s_posterior_is_that_of_the_exact_gaussian_process(n: int) -> 
         torch.testing.assert_close(variance, expected_variance)
 
 
+def test_rows_that_a_task_lacks_beside_larger_ones_say_nothing() -> None:
+    generator = np.random.default_rng(7)
+    inputs = [generator.random((n, 2)) for n in (5, 30, 12)]
+    tasks = [TaskData(x, normal_scores(loss(x, 0.1))) for x in inputs]
+    model = fit_ablr(tasks, seed=0, settings=ABLRSettings(max_iterations=5))
+    new, of_tasks = model.features(grid()), model.foreseen(grid())[1]
+    for place, (task, (alpha, beta)) in enumerate(zip(tasks, model._evidence.log_precisions.exp(), strict=True)):
+        phi, y = model.features(task.features), torch.from_numpy(task.scores)
+        expected, _ = exact_posterior(phi, y, new, model._mean_weights, alpha, beta)
+        np.testing.assert_allclose(of_tasks[:, place], expected, rtol=1e-6, atol=1e-9)
+
+
 @pytest.mark.parametrize("n", [1, 6, 50, 90])  # of 50 features
 def test_a_new_task_s_posterior_is_that_of_the_exact_gaussian_process(model: ABLR, n: int) -> None:
     inputs = np.random.default_rng(6).random((n, 2))

@@ -11,7 +11,7 @@ from scipy.stats import norm
 from torch import Tensor
 
 from automl.acquisition import ACQUISITIONS, Acquisition, acquisition_values, ucb_beta
-from automl.surrogates.gaussian_pool import GaussianPool
+from automl.surrogates.gaussian_pool import GaussianPool, independent_pool
 
 
 def make_pool(n: int = 6, *, seed: int = 0, noise: float = 0.1) -> tuple[GaussianPool, Tensor]:
@@ -66,17 +66,26 @@ def test_thompson_sampling_leaves_the_hopeless_of_a_large_pool_out() -> None:
     assert (wanted[500:] == -np.inf).all()
 
 
+def test_thompson_sampling_draws_the_unsure_of_a_large_pool_though_better_is_expected_of_others() -> None:
+    variance = torch.ones(600, dtype=torch.float64)
+    variance[-1] = 250.0**2
+    pool = independent_pool(torch.arange(600, dtype=torch.float64), variance)
+    assert np.isfinite(values("thompson", pool)[-1])
+
+
 def test_ttei_is_log_ei_or_the_improvement_over_its_maximiser() -> None:
     pool, covariance = make_pool()
     plain = values("log-ei", pool)
     drawn = [values("ttei", pool, seed=seed) for seed in range(20)]
     rivals = [wanted for wanted in drawn if not np.allclose(wanted, plain)]
     assert 0 < len(rivals) < 20
-    top, other = int(plain.argmax()), (int(plain.argmax()) + 1) % len(pool)
-    spread = math.sqrt(covariance[top, top] + covariance[other, other] - 2 * covariance[top, other])
-    z = float(pool.mean[top] - pool.mean[other]) / spread
+    top = int(plain.argmax())
+    others = [other for other in range(len(pool)) if other != top]
+    variance = covariance[top, top] + covariance.diagonal() - 2 * covariance[top]
+    spread = variance[others].sqrt().numpy()
+    z = (pool.mean[top] - pool.mean[others]).numpy() / spread
     assert rivals[0][top] == -np.inf
-    np.testing.assert_allclose(rivals[0][other], np.log(spread * (z * norm.cdf(z) + norm.pdf(z))), rtol=1e-5)
+    np.testing.assert_allclose(rivals[0][others], np.log(spread * (z * norm.cdf(z) + norm.pdf(z))), rtol=1e-5)
 
 
 def test_hallucination_is_conditioning_on_the_mean() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from scipy.stats import multivariate_normal
 
 from automl.surrogates.pmf import PMF, PMFSettings, completed, fit_pmf
 
@@ -44,6 +45,28 @@ def test_the_posterior_is_that_of_a_gaussian_process_over_latent_vectors() -> No
     mean, variance = model.posterior(places, values)
     np.testing.assert_allclose(mean, np.arange(6.0) + gain @ (values - np.array([0.0, 3.0])))
     np.testing.assert_allclose(variance, (covariance - gain @ covariance[places]).diagonal(), atol=1e-9)
+
+
+def test_amplitude_and_noise_are_those_of_largest_posterior_density() -> None:
+    """Of every task's deviations from the candidates' means; to change either makes them less likely."""
+    scores = np.where(np.random.default_rng(2).random((6, 12)) < 0.2, np.nan, 2.0 + matrix(6, 12))
+    model = fit_pmf(scores, settings=PMFSettings(n_latent=2, max_iterations=300))
+    np.testing.assert_allclose(model.mean, np.nansum(scores, axis=0) / (1 + (~np.isnan(scores)).sum(axis=0)))
+    similarity = np.exp(-0.5 * np.square(model.latent[:, None] - model.latent).sum(-1))
+
+    def log_density(amplitude: float, noise: float) -> float:
+        covariance = amplitude * similarity + (noise + 1e-6) * np.eye(12)
+        known = [np.flatnonzero(~np.isnan(row)) for row in scores]
+        densities = [
+            multivariate_normal(cov=covariance[np.ix_(places, places)]).logpdf((row - model.mean)[places])
+            for places, row in zip(known, scores, strict=True)
+        ]
+        return float(np.sum(densities) - 0.5 * np.log(amplitude) ** 2 - 0.5 * np.log(noise) ** 2)
+
+    highest = log_density(model.amplitude, model.noise)
+    for factor in (0.7, 1.4):
+        assert log_density(factor * model.amplitude, model.noise) < highest
+        assert log_density(model.amplitude, factor * model.noise) < highest
 
 
 def test_without_values_it_foresees_the_candidates_means() -> None:

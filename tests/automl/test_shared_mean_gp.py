@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from scipy.stats import multivariate_normal, norm
 from sklearn.gaussian_process.kernels import Matern
 
 from automl.scales import normal_scores
@@ -40,6 +41,28 @@ def test_what_is_foreseen_of_a_new_task_has_its_minimum_near_those_of_the_others
     mean, tasks = model.foreseen(grid())
     assert np.linalg.norm(grid()[mean.argmin()] - [0.7, 0.3]) < 0.15
     assert tasks.shape == (121, 3)
+
+
+def test_its_hyperparameters_are_those_of_largest_posterior_density() -> None:
+    """Each is log-normal around its centre; to change any one makes data and prior together less likely."""
+    tasks = family()
+    found = fit_shared_mean_gp(tasks, (0, 1), SharedMeanGPSettings(max_iterations=200)).known
+    x, y = np.concatenate([task.features for task in tasks]), np.concatenate([task.scores for task in tasks])
+    same = np.equal.outer(*[np.repeat(np.arange(3), 25)] * 2)
+    centres = np.array([0.05, 1.0, 0.15, 0.05, *[np.sqrt(2.0)] * 4])  # typical lengthscales grow with the dimension
+    amplitudes = [float(part) for part in (found.offset, found.shared, found.deviating, found.noise)]
+    best = np.array([*amplitudes, *found.shared_lengthscales, *found.deviating_lengthscales])
+
+    def log_density(values: Floats) -> float:
+        of_mean, of_deviations = Matern(values[4:6], nu=2.5)(x), Matern(values[6:], nu=2.5)(x)
+        covariance = values[1] * of_mean + same * (values[0] + values[2] * of_deviations) + values[3] * np.eye(len(y))
+        prior = norm.logpdf(np.log(values / centres)).sum()
+        return float(multivariate_normal(cov=covariance).logpdf(y) + prior)
+
+    highest = log_density(best)
+    for place in range(8):
+        for factor in (0.7, 1.4):
+            assert log_density(np.where(np.arange(8) == place, factor, 1.0) * best) < highest
 
 
 def test_it_is_the_posterior_of_the_kernel_written_out(model: SharedMeanGP) -> None:

@@ -73,6 +73,17 @@ def test_graphs_of_other_spaces_are_described_by_the_same_columns() -> None:
     assert len(np.unique(rows[20:].round(6), axis=0)) == len({c.digest for c in candidates[20:]})
 
 
+def test_sizes_lie_between_the_smallest_and_the_largest_that_are_known() -> None:
+    small, middle, large = (Candidate(chain(["relu"] * n, [8 * n] * n)) for n in (1, 3, 5))
+    features = feature_map({}, [small, large])
+    huge, none = Candidate(chain(["relu"] * 9, [80] * 9)), Candidate(None)
+    np.testing.assert_array_equal(features([small, large, huge, none])[:, :6].T, [[0, 1, 1, 0]] * 6)
+    # Layers, edges and depth; units u in all, at most, and multiplied along edges: u^2 inside, u, u and 1 at the ends.
+    logarithms = [np.log1p([n * u, u, (n - 1) * u**2 + 2 * u + 1]) for n, u in ((1, 8), (3, 24), (5, 40))]
+    places = (logarithms[1] - logarithms[0]) / (logarithms[2] - logarithms[0])
+    np.testing.assert_allclose(features([middle])[0, :6], [0.5, 0.5, 0.5, *places])
+
+
 def test_the_order_of_layers_does_not_matter() -> None:
     graph = chain(("relu", "tanh"), (8, 16))
     other = graph.permuted([0, 2, 1, 3, 4])
@@ -101,7 +112,11 @@ def test_thinning_keeps_the_best_and_the_scores_among_all() -> None:
     task = SourceTask("past", tuple(candidate(depth=i) for i in range(200)), losses)
     few = task.thinned(40)
     assert len(few) == 40
-    assert set(losses[np.argsort(losses)[:10]]) <= set(few.losses)
+    ranks = np.flatnonzero(np.isin(np.sort(losses), few.losses))
+    assert ranks[:10].tolist() == list(range(10))
+    spread = np.diff(ranks[10:])  # thirty more, from the eleventh to the worst
+    assert (ranks[10], ranks[-1]) == (10, 199)
+    assert spread.max() - spread.min() <= 1
     for kept, score in zip(few.candidates, few.scores, strict=True):
         assert score == normal_scores(losses)[int(kept.hyperparameters["depth"])]
 

@@ -121,7 +121,7 @@ def test_hallucinated_values_leave_means_and_shrink_variances() -> None:
     assert (after.predict(there)[1] < 0.7 * model.predict(there)[1]).all()
 
 
-@pytest.mark.parametrize("values", [[0.5], [2.0, 2.0, 2.0], [0.0, 1e12, -1e12]])
+@pytest.mark.parametrize("values", [[0.5], [0.0, 0.0], [2.0, 2.0, 2.0], [0.0, 1e12, -1e12]])
 def test_few_equal_or_extreme_values_give_a_finite_posterior(values: list[float]) -> None:
     observed = inputs(len(values), 0)
     mean, variance = fit_transfer_gp(observed, np.array(values), GROUPS).predict(inputs(20, 1))

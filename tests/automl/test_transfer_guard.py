@@ -6,6 +6,9 @@ import math
 
 import numpy as np
 import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+from scipy.stats import spearmanr
 
 from automl.transfer_guard import (
     clearly_against,
@@ -44,6 +47,10 @@ def test_sources_that_do_not_foretell_one_another_get_no_prior_odds() -> None:
     assert prior_log_odds(0.9, 5) > prior_log_odds(0.9, 40) > 0.0
 
 
+def test_sources_that_foretell_one_another_exactly_get_finite_prior_odds() -> None:
+    assert prior_log_odds(0.9, 5) < prior_log_odds(1.0, 5) < math.inf
+
+
 def test_a_flipped_source_contradicts_and_a_true_one_does_not() -> None:
     values = np.array([3.0, 1.0, 2.0, 5.0, 4.0])
     expected = np.column_stack([values, -values, values**3])
@@ -54,6 +61,18 @@ def test_a_correlation_that_chance_explains_is_no_clear_contradiction() -> None:
     values = np.arange(8.0)
     weak, strong = np.array([1.0, 0, 3, 2, 5, 4, 7, 6]), -values
     assert contradicting(np.column_stack([-weak[::-1], strong, weak]), values, 1.5) == [1]
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.data(), st.integers(3, 9), st.sampled_from([0.0, 0.5, 1.5]))
+def test_the_correlation_is_spearmans_and_each_source_has_its_own(
+    data: st.DataObject, n: int, deviations: float
+) -> None:
+    orders = st.permutations(range(n)).map(lambda order: np.array(order, dtype=np.float64))
+    values, expected = data.draw(orders), np.column_stack(data.draw(st.lists(orders, min_size=1, max_size=4)))
+    below = [spearmanr(column, values).statistic * math.sqrt(n - 1) + deviations for column in expected.T]
+    assume(min(map(abs, below)) > 1e-9)
+    assert contradicting(expected, values, deviations) == [source for source, z in enumerate(below) if z < 0]
 
 
 def test_the_less_sources_agree_the_less_it_takes_to_disbelieve_them() -> None:
@@ -82,6 +101,7 @@ def test_the_less_sources_agree_and_the_more_values_there_are_the_less_they_may_
     assert largest_weight(0.4, 20) == largest_weight(math.nan, 5) == 1.0
     assert largest_weight(0.9, 100) > largest_weight(0.4, 100) > largest_weight(0.4, 300) > 0.4**2
     assert largest_weight(1.0, 10_000) == 1.0
+    assert largest_weight(math.nan, 100) == largest_weight(0.0, 100) == pytest.approx(0.2)
 
 
 def test_the_mirror_image_must_be_likelier_than_the_odds_allow() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -36,6 +37,17 @@ def test_deviations_carry_the_mean_square_by_which_tasks_differ(prior: TransferP
     seen, tasks = prior.inputs(features), prior.task_means(features)
     expected = np.square(tasks - seen.mean[:, None]).mean(axis=1)
     np.testing.assert_allclose(np.square(seen.deviations).sum(axis=1), expected)
+
+
+def test_networks_together_and_the_process_have_one_voice_each() -> None:
+    tasks = [task(seed) for seed in range(2)]
+    found = fit_transfer_prior(tasks, (0, 1), seed=0, settings=replace(SMALL, n_networks=2))
+    features = np.random.default_rng(9).random((5, 2))
+    (first, of_first), (second, of_second) = (network.foreseen(features) for network in found.opinions.networks)
+    process, of_process = found.opinions.process.foreseen(features)
+    np.testing.assert_allclose(found.inputs(features).mean, 0.25 * first + 0.25 * second + 0.5 * process)
+    np.testing.assert_allclose(found.task_means(features), 0.25 * of_first + 0.25 * of_second + 0.5 * of_process)
+    assert not np.allclose(first, second), "networks of seeds of their own, or this compares nothing"
 
 
 def test_the_trust_is_the_regression_of_tasks_on_what_the_other_folds_foresee(prior: TransferPrior) -> None:
