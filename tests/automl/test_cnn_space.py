@@ -136,6 +136,13 @@ def test_pools_that_a_join_does_not_imply_are_layers_of_their_own() -> None:
     assert PLAIN.encode(shared)["depth"] == 4
     last = network(("ip", "conv3", "avg-pool", "softmax", "op"), ((0, 1), (1, 2), (2, 3), (3, 4)))
     assert PLAIN.encode(last)["depth"] == 2
+    # What is pooled is read elsewhere too, so that it would not join the decision by itself.
+    beside = network(
+        ("ip", "conv3", "max-pool", "conv5", "avg-pool", "softmax", "op"),
+        ((0, 1), (1, 2), (2, 3), (1, 4), (3, 5), (4, 5), (5, 6)),
+    )
+    assert PLAIN.encode(beside)["depth"] == 4
+    assert PLAIN.decode(PLAIN.encode(beside)).digest == beside.digest
 
 
 @pytest.mark.parametrize(("size", "halvings"), [(1, 0), (2, 0), (4, 1), (8, 2), (28, 3), (32, 4), (224, 4), (None, 4)])

@@ -23,6 +23,20 @@ def test_samples_and_mutants_survive_encoding(seed: int) -> None:
     assert sum(sampled.hyperparameters[name] != mutant.hyperparameters[name] for name in SPACE.parameters) == 1
 
 
+def test_a_mutation_moves_a_number_by_about_a_tenth_of_its_range_on_its_scale() -> None:
+    space, generator = FlatSpace({"rate": Float(1e-4, 1.0, log=True)}), np.random.default_rng(0)
+    middle = Candidate(None, {"rate": 1e-2})
+    moved = [space.mutate(middle, generator).hyperparameters["rate"] for _ in range(300)]
+    steps = np.array([space.ranges["rate"].to_unit(rate) - 0.5 for rate in moved])
+    assert np.sqrt(np.mean(steps**2)) == pytest.approx(0.1, abs=0.02)
+
+
+def test_a_mutation_finds_another_integer_however_few_there_are() -> None:
+    space, generator = FlatSpace({"depth": Int(1, 3)}), np.random.default_rng(0)
+    middle = Candidate(None, {"depth": 2})
+    assert {space.mutate(middle, generator).hyperparameters["depth"] for _ in range(50)} == {1, 3}
+
+
 def test_its_dict_makes_it_again() -> None:
     again = space_from_dict(SPACE.to_dict())
     assert again == SPACE

@@ -43,6 +43,12 @@ def test_steps_are_short_on_the_scale_of_the_parameter_also_at_its_bounds() -> N
         assert np.sqrt(np.mean(steps**2)) == pytest.approx(0.15, abs=0.02)
 
 
+def test_an_integer_that_a_short_step_leaves_alone_goes_up_as_often_as_down() -> None:
+    generator, ranges = np.random.default_rng(0), {"n": Int(1, 3)}
+    ups = sum(perturbed({"n": 2}, ranges, generator)["n"] == 3 for _ in range(400))
+    assert ups / 400 == pytest.approx(0.5, abs=0.1)
+
+
 def test_a_choice_is_replaced_by_every_other_one() -> None:
     generator, ranges = np.random.default_rng(0), {"optimizer": RANGES["optimizer"]}
     drawn = {perturbed({"optimizer": "sgd"}, ranges, generator)["optimizer"] for _ in range(40)}

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from automl.observations import Candidate
+from automl.parameters import Categorical, Int
 from automl.spaces.base import Space
 from automl.spaces.table import Column, TableSpace
 from tests.contracts.space import SpaceContract
@@ -30,6 +31,7 @@ def test_ordered_columns_are_searched_by_index_and_others_by_value() -> None:
     space = TableSpace((DEPTH, ACTIVATION))
     candidate = space.decode({"depth": 2, "activation": "tanh"})
     assert space.row(candidate) == {"depth": 4, "activation": "tanh"}
+    assert space.parameters == {"depth": Int(0, 3), "activation": Categorical(("relu", "tanh"))}
 
 
 def test_all_rows_are_listed_once_in_their_order() -> None:
@@ -46,6 +48,12 @@ def test_a_hole_stands_for_the_nearest_row() -> None:
     space = TableSpace((DEPTH, RATE, ACTIVATION), HOLES)
     near = space.decode({"depth": 2, "rate": 1, "activation": "tanh"})
     assert space.encode(near) == {"depth": 3, "rate": 1, "activation": "tanh"}
+
+
+def test_distances_are_in_units_of_the_range_of_ordered_columns() -> None:
+    space = TableSpace((DEPTH, RATE, ACTIVATION), ((0, 0, 0), (2, 1, 0), (2, 0, 1)))
+    near = space.decode({"depth": 2, "rate": 0, "activation": "relu"})  # two thirds of a range are less than a whole
+    assert space.encode(near) == {"depth": 0, "rate": 0, "activation": "relu"}
 
 
 def test_of_equally_near_rows_the_first_stands() -> None:

@@ -104,13 +104,15 @@ class SpaceContract:
 
     @law
     @given(seed=SEEDS)
-    def test_every_topological_order_of_a_network_encodes_the_same_candidate(self, seed: int) -> None:
+    def test_every_order_of_a_networks_layers_encodes_the_same_candidate(self, seed: int) -> None:
         space, generator = self.make_space(), np.random.default_rng(seed)
         candidate = space.mutate(space.sample(generator), generator)
         if candidate.architecture is None:
             return
-        other = in_random_order(candidate.architecture, generator)
-        assert space.decode(space.encode(Candidate(other, candidate.hyperparameters))) == candidate
+        any_order = generator.permutation(len(candidate.architecture)).tolist()
+        topological = in_random_order(candidate.architecture, generator)
+        for other in (topological, candidate.architecture.permuted(any_order)):
+            assert space.decode(space.encode(Candidate(other, candidate.hyperparameters))) == candidate
 
     @law
     @given(seed=SEEDS)
