@@ -43,7 +43,9 @@ def test_a_distribution_survives_the_way_to_a_parameter_and_back(distribution: B
     [
         (FloatDistribution(0, 1, step=0.25), 0.4, 0.5),
         (FloatDistribution(0, 1, step=0.25), 0.99, 1.0),
+        (FloatDistribution(0.5, 2.5, step=0.5), 0.9, 1.0),
         (IntDistribution(1, 9, step=4), 4, 5),
+        (IntDistribution(7, 15, step=4), 8, 7),
         (IntDistribution(1, 9), 4, 4),
         (FloatDistribution(0, 1), 0.4, 0.4),
         (CategoricalDistribution(["a", "b"]), "b", "b"),

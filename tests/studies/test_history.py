@@ -15,7 +15,7 @@ from optuna.trial import FrozenTrial, TrialState
 from automl.observations import Candidate
 from studies.attributes import PROPOSAL, RETRY_HISTORY
 from studies.distributions import to_distributions
-from studies.history import History, is_decided, trial_values
+from studies.history import History, is_decided, is_queued, trial_values
 from tests.contracts.small_spaces import ChainSpace
 
 SPACE = ChainSpace()
@@ -93,6 +93,16 @@ def test_running_and_waiting_trials_are_pending_by_proposal_by_fixed_or_by_asked
     assert observations.pending == tuple(CANDIDATES[:3])
     assert is_decided(SPACE, trials[0])
     assert not is_decided(SPACE, trials[3])
+
+
+def test_trials_are_queued_by_users_with_parameters_and_after_interrupts_with_or_without() -> None:
+    queued = (
+        trial(0, TrialState.RUNNING, CANDIDATES[0]),
+        trial(1, TrialState.RUNNING, None, system_attrs={"fixed_params": {"depth": 2}}),
+        trial(2, TrialState.RUNNING, None, system_attrs={RETRY_HISTORY: [0]}),
+    )
+    assert all(is_queued(known) for known in queued)
+    assert not is_queued(trial(3, TrialState.RUNNING, None, system_attrs={"fixed_params": {}}))
 
 
 def test_trials_of_another_space_are_left_out_and_told_once(caplog: pytest.LogCaptureFixture) -> None:
