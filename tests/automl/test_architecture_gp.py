@@ -23,7 +23,6 @@ from automl.surrogates.base import Surrogate
 from automl.surrogates.candidate_kernel import CandidateKernel, Tables
 from automl.surrogates.map_fit import fit_by_map
 from automl.surrogates.structure import HyperparameterCodes
-from kernels.weisfeiler_lehman import edge_counts, shape_counts
 from tests.contracts.proposer import observe
 from tests.contracts.small_spaces import ChainSpace, ListedSpace, chain
 from tests.contracts.surrogate import SurrogateContract
@@ -182,17 +181,6 @@ def test_missing_hyperparameters_have_a_code_of_their_own() -> None:
         [Candidate(None, {"momentum": 0.0, "optimiser": "sgd"}), Candidate(None, {"optimiser": "adam"})]
     )
     assert rows.tolist() == [[0.0, 1.0], [-1.0, 0.0]]
-
-
-def test_the_shape_of_a_graph_is_told_without_its_labels() -> None:
-    assert shape_counts(chain(["relu", "tanh"], [8, 8])) == shape_counts(chain(["elu", "elu"], [16, 8]))
-    assert shape_counts(chain(["relu"], [8])) != shape_counts(chain(["relu", "relu"], [8, 8]))
-
-
-def test_edges_are_counted_by_the_labels_they_join() -> None:
-    once, twice = edge_counts(chain(["relu", "relu"], [8, 8])), edge_counts(chain(["relu"] * 3, [8] * 3))
-    assert sorted(once.values()) == [1, 1, 1, 1]
-    assert sorted(twice.values()) == [1, 1, 1, 2]
 
 
 def test_candidates_with_and_without_architecture_do_not_mix() -> None:

@@ -1,0 +1,62 @@
+"""The covariance of candidates against its factors: counts and distances of graphs, numbers, and choices."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from sklearn.gaussian_process.kernels import Matern
+
+from automl.surrogates.candidate_kernel import CandidateKernel, Tables
+from kernels.count_kernel import CountKernel
+from kernels.distance_kernel import DistanceTableKernel
+
+N = 6
+LENGTHSCALES, DECAY, OUTPUTSCALE = (0.4, 1.5), 0.7, 1.3
+
+
+def symmetric(n: int, seed: int) -> torch.Tensor:
+    """Distances between n candidates, `n x n`."""
+    points = torch.rand(n, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(seed))
+    return (points[:, None] - points).abs().sum(-1)
+
+
+def make_kernel(with_graphs: bool) -> CandidateKernel:
+    """Two numbers and one choice, with counts and distances of graphs or without."""
+    transport = DistanceTableKernel(symmetric(N, 1)[..., None]) if with_graphs else None
+    counts = CountKernel(torch.ones(1, dtype=torch.float64)) if with_graphs else None
+    kernel = CandidateKernel(2, 1, counts=counts, transport=transport)
+    kernel.set_tables(Tables(symmetric(N, 0)[None], symmetric(N, 1)[..., None], torch.arange(N)))
+    assert kernel.numeric is not None and kernel.categorical is not None
+    kernel.numeric.lengthscale, kernel.categorical.lengthscale = torch.tensor([LENGTHSCALES]), DECAY
+    kernel.initialize(raw_outputscale=torch.tensor(math.log(OUTPUTSCALE)))
+    return kernel
+
+
+@pytest.mark.parametrize("with_graphs", [True, False])
+def test_it_is_the_product_of_graphs_numbers_and_choices(with_graphs: bool) -> None:
+    kernel, generator = make_kernel(with_graphs), np.random.default_rng(2)
+    numbers, choices = generator.random((N, 2)), generator.integers(0, 3, N)
+    places = torch.arange(N, dtype=torch.float64)[:, None]
+    x = torch.cat([places, places, torch.from_numpy(np.column_stack([numbers, choices]))], dim=1)
+    mismatch = np.not_equal.outer(choices, choices).astype(np.float64)
+    expected = OUTPUTSCALE * Matern(LENGTHSCALES, nu=2.5)(numbers) * np.exp(-mismatch / DECAY)
+    if kernel.counts is not None and kernel.transport is not None:
+        graphs = kernel.counts.forward(places, places) + kernel.transport.forward(places, places)
+        expected = expected * graphs.detach().numpy()
+    np.testing.assert_allclose(kernel(x).to_dense().detach(), expected, rtol=1e-6)
+    np.testing.assert_allclose(kernel(x, diag=True).detach(), expected.diagonal(), rtol=1e-6)
+
+
+def test_every_hyperparameter_has_its_prior() -> None:
+    priors = {
+        name: (prior, value(module).detach()) for name, module, prior, value, _ in make_kernel(False).named_priors()
+    }
+    for name in ("numeric.lengthscale_prior", "categorical.lengthscale_prior"):  # Hvarfner et al. 2024, equation 7
+        assert float(priors[name][0].loc) == pytest.approx(math.sqrt(2) + 0.5 * math.log(3))
+        assert float(priors[name][0].scale) == pytest.approx(math.sqrt(3))
+    prior, outputscale = priors["outputscale_prior"]
+    assert float(outputscale) == pytest.approx(OUTPUTSCALE)
+    assert prior.log_prob(torch.tensor([0.9, 1.0, 1.1])).argmax() == 1
