@@ -7,17 +7,20 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from automl.observations import Observations
+from automl.observations import Candidate, Observations
+from automl.parameters import Float
+from automl.proposers import pool
 from automl.proposers.base import Proposer
 from automl.proposers.combined import CombinedProposer
 from automl.proposers.evolution import EvolutionProposer
 from automl.proposers.local_search import LocalSearchProposer
 from automl.proposers.nao import NAOProposer
 from automl.proposers.nasbot import NASBOTProposer
-from automl.proposers.pool import first_proposal
+from automl.proposers.pool import first_proposal, mutants_by_rank, unseen_sample
 from automl.spaces.base import Space
+from automl.spaces.flat import FlatSpace
 from automl.spaces.mlp import MLPSpace
-from tests.contracts.small_spaces import ChainSpace
+from tests.contracts.small_spaces import ChainSpace, ListedSpace
 
 SPACE = MLPSpace(max_layers=3)
 
@@ -43,3 +46,24 @@ def test_a_space_without_simple_networks_begins_at_random() -> None:
     proposal = first_proposal(ChainSpace(), set(), np.random.default_rng(0))
     assert proposal.notes == {"origin": "random"}
     assert proposal.candidate == ChainSpace().sample(np.random.default_rng(0))
+
+
+def test_where_chance_finds_nothing_the_candidates_that_are_left_are_listed(monkeypatch: pytest.MonkeyPatch) -> None:
+    space, generator = ListedSpace(), np.random.default_rng(0)
+    seen = {candidate.digest for candidate in space.candidates[:5]}
+    monkeypatch.setattr(pool, "_TRIES", 0)
+    drawn = {unseen_sample(space, seen, generator) for _ in range(40)}
+    assert drawn == set(space.candidates[5:])
+
+
+def test_parents_are_drawn_half_as_often_as_those_five_ranks_before_them() -> None:
+    space, seen = FlatSpace({"x": Float(0.0, 1.0)}), set[str]()
+    ranked = [Candidate(None, {"x": x}) for x in (0.0, 0.5, 0.5, 0.5, 0.5, 1.0)]
+    mutants = mutants_by_rank(space, ranked, 4000, seen, np.random.default_rng(0))
+    places = np.array([mutant.hyperparameters["x"] for mutant in mutants])
+    # Nearly all steps are shorter than a quarter of the range.
+    first, last = (places < 0.25).sum(), (places > 0.75).sum()
+    assert first / last == pytest.approx(2.0, abs=0.25)
+    assert {mutant.digest for mutant in mutants} == seen
+    assert len(mutants) == len(seen)
+    assert not mutants_by_rank(space, [], 10, seen, np.random.default_rng(0))

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import optuna
 import pytest
 import torch
+from optuna.trial import TrialState
 
 from automl.task import load_task
+from studies.kept_models import model_folder, remove_beaten_models
 from studies.study import load_study
 from tests.studies.small_studies import IRIS, make, values
 
@@ -23,6 +26,23 @@ def test_the_best_model_is_kept_and_scores_the_best_value(url: str, tmp_path: Pa
     outputs = model.module(torch.from_numpy(IRIS.validation.inputs)).detach().numpy()
     assert study.task.score(outputs, study.task.validation) == pytest.approx(study.best_value, rel=1e-6)
     assert model.candidate == study.best_candidate
+
+
+def test_beaten_models_go_and_those_of_the_best_and_of_running_trials_stay(tmp_path: Path) -> None:
+    study = optuna.create_study()
+    for number in range(5):
+        folder = model_folder(tmp_path, number)
+        folder.mkdir()
+        (folder / "weights").write_text("of some network")
+    for state in (TrialState.FAIL, TrialState.PRUNED):
+        study.add_trial(optuna.create_trial(state=state))
+    remove_beaten_models(tmp_path, study)
+    assert len(list(tmp_path.iterdir())) == 5, "nothing is beaten before a trial is complete"
+    for value in (0.5, 0.3):
+        study.add_trial(optuna.create_trial(value=value))
+    study.ask()
+    remove_beaten_models(tmp_path, study)
+    assert {path.name for path in tmp_path.iterdir()} == {"trial-3", "trial-4"}
 
 
 def test_a_best_model_whose_weights_are_gone_is_trained_again_to_the_same_value() -> None:
