@@ -15,6 +15,7 @@ from automl.spaces.cnn import CNNSpace
 from automl.spaces.mlp import MLPSpace
 from automl.surrogates import nao
 from automl.surrogates.nao import NAOModel, NAOSettings, NAOSurrogate, pretrain
+from automl.surrogates.nao_decoding import decode
 from automl.surrogates.nao_network import TokenTensors
 from tests.contracts.proposer import observe, width
 from tests.contracts.small_spaces import ChainSpace
@@ -118,14 +119,30 @@ def test_only_tokens_of_the_slot_asked_have_a_finite_score() -> None:
     assert logits.isfinite().sum(dim=-1).tolist() == expected
 
 
-def test_the_widest_beam_begins_with_no_worse_a_decoding_than_greed() -> None:
-    model = pretrained()
-    generator = np.random.default_rng(2)
+def log_likelihood(model: NAOModel, outputs: torch.Tensor, mask: torch.Tensor, candidate: Candidate) -> float:
+    """Of a candidate's tokens, all at once, by the decoder that looks at one row of encoder outputs."""
+    batch = TokenTensors.of(TokenBatch.stack([model.vocabulary.encode(candidate)]))
+    start = torch.full_like(batch.tokens[:, :1], model.network.start)
+    previous = torch.cat([start, batch.tokens[:, :-1]], dim=1)
+    logits, _ = model.network.logits(previous, batch.slots, outputs, mask, model.network.start_state(outputs))
+    return float(logits.log_softmax(dim=-1).gather(-1, batch.tokens.unsqueeze(-1)).sum())
+
+
+def test_a_beam_gives_the_likeliest_first_and_begins_with_no_worse_a_decoding_than_greed() -> None:
+    model, generator = pretrained(), np.random.default_rng(2)
     seeds = [model.vocabulary.sample(generator) for _ in range(6)]
-    greedy = model.improve(seeds, (1.0,), beam_width=1)
-    beams = model.improve(seeds, (1.0,), beam_width=4)
-    assert all(len(row) == 1 for row in greedy)
-    assert all(len({c.digest for c in row}) == len(row) == 4 for row in beams)
+    batch = TokenTensors.of(TokenBatch.stack(seeds))
+    with torch.no_grad():
+        outputs = model.network.encode(batch)
+        greedy, beams = (
+            decode(model.network, model.vocabulary, outputs, batch.mask, seeds, beam_width=kept) for kept in (1, 4)
+        )
+        for row, ((likeliest,), kept) in enumerate(zip(greedy, beams, strict=True)):
+            looked_at = outputs[row : row + 1], batch.mask[row : row + 1]
+            likelihoods = [log_likelihood(model, *looked_at, candidate) for candidate in kept]
+            assert len({candidate.digest for candidate in kept}) == len(kept) == 4
+            assert (np.diff(likelihoods) <= 1e-4).all()
+            assert likelihoods[0] >= log_likelihood(model, *looked_at, likeliest) - 1e-4
 
 
 def test_a_vanishing_step_decodes_to_the_seed() -> None:
