@@ -8,6 +8,7 @@ parameter. All randomness of a proposal comes from a generator made of the sampl
 from __future__ import annotations
 
 import logging
+import operator
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -54,7 +55,7 @@ class ProposerSampler(BaseSampler):
         independent_sampler: Answers for parameters that are not the space's; random by default.
 
     Raises:
-        ValueError: If `n_startup_trials` is below 1.
+        ValueError: If `n_startup_trials` is below 1 or the seed is no whole number.
     """
 
     def __init__(
@@ -68,7 +69,7 @@ class ProposerSampler(BaseSampler):
         check_startup(n_startup_trials)
         self.proposer = proposer
         self.space = proposer.space
-        self.seed = int(np.random.SeedSequence().generate_state(1)[0]) if seed is None else seed
+        self.seed = checked_seed(seed)
         self._n_startup_trials = n_startup_trials
         self._independent_sampler = independent_sampler or RandomSampler(seed=optuna_seed(self.seed))
         self._distributions = to_distributions(self.space.parameters)
@@ -170,6 +171,20 @@ def check_startup(n_startup_trials: int) -> None:
             f"got n_startup_trials = {n_startup_trials}, expected at least 1, since a proposer learns from finished "
             "trials; raise it."
         )
+
+
+def checked_seed(seed: int | None) -> int:
+    """The seed as an integer of Python's own, since NumPy's overflow; None draws one.
+
+    Raises:
+        ValueError: If it is no whole number.
+    """
+    if seed is None:
+        return int(np.random.SeedSequence().generate_state(1)[0])
+    try:
+        return operator.index(seed)
+    except TypeError:
+        raise ValueError(f"got seed = {seed!r}, expected a whole number or None; pass one.") from None
 
 
 def optuna_seed(seed: int) -> int:

@@ -99,6 +99,17 @@ def test_the_first_trial_of_a_plain_study_is_among_the_best_of_its_sources() -> 
     assert study.trials[0].system_attrs[PROPOSAL]["notes"]["transfer"]["sources"] == ["first", "second"]
 
 
+def test_a_guess_that_the_objective_did_not_ask_for_is_told_as_the_base_s_trial() -> None:
+    storage = InMemoryStorage()
+    past(storage, "first")
+    study = search(["first"], storage, objective=lambda trial: trial.suggest_float("of its own", 0, 1), n=1)
+    told = study.trials[0].system_attrs
+    assert told[TRANSFER]["model"] == "base"
+    assert "asks for nothing that past studies searched" in told[TRANSFER]["reason"]
+    assert told[PROPOSAL]["params"] == {}
+    assert "origin" not in told[PROPOSAL]["notes"]
+
+
 def test_sources_are_never_written_to() -> None:
     storage = InMemoryStorage()
     source = past(storage, "first")
