@@ -22,6 +22,7 @@ from automl.proposers import transfer_knowledge
 from automl.proposers.transfer import TransferSettings
 from automl.proposers.transfer_pool import TransferPoolSettings
 from automl.proposers.uniform import UniformProposer
+from automl.scales import normal_scores
 from automl.surrogates.ablr import ABLRSettings
 from automl.surrogates.transfer_prior import TransferPriorSettings, fit_transfer_prior
 from automl.task import load_task
@@ -394,6 +395,9 @@ def test_studies_of_networks_inform_one_another_through_a_database(tmp_path: Pat
 @dataclass(frozen=True)
 class _Foretelling(UniformProposer):
     """Draws at random, and foretells every value almost surely."""
+
+    def scores(self, observations: Observations) -> NDArray[np.float64]:
+        return normal_scores(observations.values[:, 0])
 
     def leave_one_out_log_density(self, observations: Observations) -> NDArray[np.float64]:
         return np.full(len(observations), 99.0)
