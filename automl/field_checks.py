@@ -8,12 +8,12 @@ def check_counts(settings: object, *names: str) -> None:
 
     Args:
         settings: What has the fields.
-        *names: The fields' names.
+        *names: The fields' names; one that is None, for its default, is left alone.
 
     Raises:
         ValueError: If a field is below 1.
     """
     for name in names:
         count = getattr(settings, name)
-        if count < 1:
+        if count is not None and count < 1:
             raise ValueError(f"got {name} = {count}, expected at least 1; raise it.")

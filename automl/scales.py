@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 from scipy.special import ndtri
 from scipy.stats import rankdata
 
+_WORST = 10.0
+
 
 def normal_scores(values: NDArray[np.float64]) -> NDArray[np.float64]:
     """Standard normal quantiles of the ranks of `n` values, ties sharing their mean rank.
@@ -26,6 +28,37 @@ def normal_scores(values: NDArray[np.float64]) -> NDArray[np.float64]:
     if n == 0:
         return np.empty(0)
     return np.asarray(ndtri((rankdata(values) - 0.375) / (n + 0.25)), dtype=np.float64)
+
+
+def excess_scores(losses: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Standardised logarithms of how far above the least `n >= 1` finite losses lie; constant ones give zeros.
+
+    Unlike normal scores they keep by how much one loss is better than another; units and outliers do not matter here
+    either.
+
+    >>> excess_scores(np.array([3.0, 1.0, 1e9, 2.0])).round(2).tolist()
+    [-0.46, -0.46, 1.73, -0.46]
+    """
+    excess = np.log1p(comparable(losses))
+    spread = float(excess.std())
+    return np.asarray((excess - excess.mean()) / spread if spread > 0 else np.zeros(len(losses)), dtype=np.float64)
+
+
+def comparable(losses: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Losses as numbers of ordinary size, in which exploded trainings are merely bad ones; the order stays.
+
+    They are counted from the least in units of the upper quartile's distance from it, at most `_WORST` of them. A model
+    that standardises what it is given sees no difference where none is as bad.
+
+    Args:
+        losses: One or more, finite, of any size.
+    """
+    least, most = float(losses.min()), float(losses.max())
+    size = max(abs(least), abs(most)) or 1.0  # Differences of the largest numbers would overflow.
+    above = losses / size - least / size
+    unit = float(np.quantile(above, 0.75)) or float(above.max()) or 1.0
+    bounded = np.minimum(above, _WORST * unit) / unit  # Bounded first: the quotient of a tiny unit would overflow.
+    return np.asarray(np.minimum(bounded, _WORST), dtype=np.float64)
 
 
 def tie(values: NDArray[np.float64], mean: NDArray[np.float64], variance: NDArray[np.float64]) -> tuple[float, float]:

@@ -248,6 +248,8 @@ def as_column(values: object) -> Column:
         raise InputError(f"got a column of the shape {array.shape}, expected one dimension; flatten it.")
     if array.dtype.kind in "iuf":
         return array.astype(np.float64)
+    if array.dtype.kind == "c":
+        raise InputError("got a column of complex numbers, expected real ones; give their parts columns of their own.")
     if array.dtype.kind == "M":
         return _days(array)
     if array.dtype.kind == "m":

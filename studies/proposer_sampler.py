@@ -8,6 +8,7 @@ parameter. All randomness of a proposal comes from a generator made of the sampl
 from __future__ import annotations
 
 import logging
+import operator
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -24,7 +25,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from automl.observations import Observations
 from automl.proposers.base import Proposal, Proposer
-from automl.proposers.pool import first_proposal
+from automl.proposers.pool import default_startup, first_proposal
 from automl.spaces.base import Space
 from studies.attributes import PROPOSAL, json_ready
 from studies.distributions import to_distributions
@@ -50,11 +51,12 @@ class ProposerSampler(BaseSampler):
         proposer: Answers "which candidate next?".
         seed: Seed of all proposals; None draws one.
         n_startup_trials: Number of finished trials before the proposer is asked; until then proposals are the
-            space's simple networks and random ones.
+            space's simple networks and random ones. By default one more than there are simple networks, or ten where
+            there are none.
         independent_sampler: Answers for parameters that are not the space's; random by default.
 
     Raises:
-        ValueError: If `n_startup_trials` is below 1.
+        ValueError: If `n_startup_trials` is below 1 or the seed is no whole number.
     """
 
     def __init__(
@@ -62,14 +64,14 @@ class ProposerSampler(BaseSampler):
         proposer: Proposer,
         *,
         seed: int | None = None,
-        n_startup_trials: int = 10,
+        n_startup_trials: int | None = None,
         independent_sampler: BaseSampler | None = None,
     ) -> None:
         check_startup(n_startup_trials)
         self.proposer = proposer
         self.space = proposer.space
-        self.seed = int(np.random.SeedSequence().generate_state(1)[0]) if seed is None else seed
-        self._n_startup_trials = n_startup_trials
+        self.seed = checked_seed(seed)
+        self._n_startup_trials = default_startup(self.space) if n_startup_trials is None else n_startup_trials
         self._independent_sampler = independent_sampler or RandomSampler(seed=optuna_seed(self.seed))
         self._distributions = to_distributions(self.space.parameters)
         self._history = History(self.space)
@@ -163,13 +165,27 @@ def check_space(space: object) -> None:
         raise ValueError(f"got the space {space!r}, expected one such as MLPSpace(); make and pass one.")
 
 
-def check_startup(n_startup_trials: int) -> None:
-    """Raises ValueError unless there are trials to learn from before the proposer is asked."""
-    if n_startup_trials < 1:
+def check_startup(n_startup_trials: int | None) -> None:
+    """Raises ValueError unless there are trials to learn from before the proposer is asked, or None, the default."""
+    if n_startup_trials is not None and n_startup_trials < 1:
         raise ValueError(
             f"got n_startup_trials = {n_startup_trials}, expected at least 1, since a proposer learns from finished "
             "trials; raise it."
         )
+
+
+def checked_seed(seed: int | None) -> int:
+    """The seed as an integer of Python's own, since NumPy's overflow; None draws one.
+
+    Raises:
+        ValueError: If it is no whole number.
+    """
+    if seed is None:
+        return int(np.random.SeedSequence().generate_state(1)[0])
+    try:
+        return operator.index(seed)
+    except TypeError:
+        raise ValueError(f"got seed = {seed!r}, expected a whole number or None; pass one.") from None
 
 
 def optuna_seed(seed: int) -> int:

@@ -28,7 +28,9 @@ class NASBOTSampler(ProposerSampler):
     Args:
         space: The space to search.
         seed: Seed of all proposals; None draws one.
-        n_startup_trials: Number of finished trials before the model is asked; until then proposals are random.
+        n_startup_trials: Number of finished trials before the model is asked; until then proposals are the space's
+            simple networks and random ones. By default one more than there are simple networks, or ten where there are
+            none.
         acquisition: "log-ei", "ei", "ucb", "thompson" or "ttei".
         gp: Settings of the Gaussian process: what is counted, OTMANN's weights and label costs, how it is fitted.
         pool: Settings of the pool of candidates that are compared.
@@ -43,7 +45,7 @@ class NASBOTSampler(ProposerSampler):
         space: Space,
         *,
         seed: int | None = None,
-        n_startup_trials: int = 10,
+        n_startup_trials: int | None = None,
         acquisition: Acquisition = "log-ei",
         gp: ArchitectureGPSettings | None = None,
         pool: PoolSettings | None = None,
@@ -68,7 +70,8 @@ class NAOSampler(ProposerSampler):
     Args:
         space: The space to search.
         seed: Seed of all proposals; None draws one.
-        n_startup_trials: Number of finished trials before the model is asked; until then proposals are random.
+        n_startup_trials: Number of finished trials before the model is asked; until then proposals are the space's
+            simple networks and random ones.
         acquisition: "log-ei", "ei", "ucb", "thompson" or "ttei".
         search: How new candidates are looked for: latent steps or mutation alone, how many, how far.
         settings: The network's shape and training: how many predictors, pre-training, pseudo-labels.
@@ -113,7 +116,8 @@ class CombinedSampler(ProposerSampler):
     Args:
         space: The space to search.
         seed: Seed of all proposals; None draws one.
-        n_startup_trials: Number of finished trials before the models are asked; until then proposals are random.
+        n_startup_trials: Number of finished trials before the models are asked; until then proposals are the space's
+            simple networks and random ones.
         acquisition: "log-ei", "ei", "ucb", "thompson" or "ttei", of both models together.
         independent_sampler: Answers for parameters that are not the space's; random by default.
 

@@ -37,7 +37,14 @@ from studies.attributes import PROPOSAL, TRANSFER, json_ready
 from studies.distributions import on_grid, to_distributions, to_parameter
 from studies.history import History, is_decided
 from studies.past_studies import PastStudies, SourceStudy
-from studies.proposer_sampler import ProposerSampler, optuna_seed, proposing, publish_proposal, write_attribute
+from studies.proposer_sampler import (
+    ProposerSampler,
+    checked_seed,
+    optuna_seed,
+    proposing,
+    publish_proposal,
+    write_attribute,
+)
 from studies.samplers import NASBOTSampler
 from studies.storage import check_exists, open_storage
 
@@ -73,7 +80,8 @@ class TransferSampler(BaseSampler):
 
     Raises:
         ValueError: If there is no source or one is neither a study nor text, both a space and a search space are given,
-            the method is unknown, or the storage's URL names no database that can be opened.
+            the method is unknown, the seed is no whole number, or the storage's URL names no database that can be
+            opened.
 
     Example:
         >>> import optuna
@@ -104,7 +112,7 @@ class TransferSampler(BaseSampler):
                 f"got {len(source_studies)} source studies{' and both space and search_space' if space else ''}, "
                 "expected at least one and at most one of both; name studies, a glob, or 'all'."
             )
-        self.seed = int(np.random.SeedSequence().generate_state(1)[0]) if seed is None else seed
+        self.seed = checked_seed(seed)
         self.base_sampler = base_sampler or _default_base(space, self.seed)
         self._space = space
         self._search_space = None if search_space is None else dict(search_space)
@@ -178,8 +186,13 @@ class TransferSampler(BaseSampler):
         return self.base_sampler.sample_independent(study, trial, param_name, param_distribution)
 
     def after_trial(self, study: Study, trial: FrozenTrial, state: TrialState, values: Sequence[float] | None) -> None:
-        """Passes the news on to the base sampler."""
-        self._proposed.pop(trial._trial_id, None)
+        """Passes the news on to the base sampler; a guess that answered none of the objective's calls is taken back."""
+        target, params = self._proposed.pop(trial._trial_id, (None, {}))
+        if target is not None and target.is_guessed and not params.keys() & trial.params.keys():
+            seconds = trial.system_attrs.get(PROPOSAL, {}).get("seconds", 0.0)
+            notes = Decision("base", 0.0, "the objective asks for nothing that past studies searched").notes
+            write_attribute(study, trial, TRANSFER, notes)
+            publish_proposal(study, trial, {}, {"transfer": notes}, self.seed, seconds)
         self.base_sampler.after_trial(study, trial, state, values)
 
     # --- the target and its sources ---------------------------------------------------------------------------------

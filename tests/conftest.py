@@ -13,8 +13,7 @@ from typing import Any
 import pytest
 from hypothesis import settings
 
-from automl.surrogates.architecture_gp import ArchitectureGP
-from automl.surrogates.map_fit import FittedPrior
+from automl.surrogates.architecture_gp import ArchitectureGP, Fit
 
 settings.register_profile("steady", derandomize=True, deadline=None)
 settings.register_profile("explore", deadline=None)
@@ -32,7 +31,7 @@ def first_fits_that_fail(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every Gaussian process of candidates is fitted on the second rung of its ladder, with more noise."""
     fitted = ArchitectureGP._fitted
 
-    def failed(gp: ArchitectureGP, candidates: Any, scores: Any, rung: Any) -> FittedPrior:
+    def failed(gp: ArchitectureGP, candidates: Any, scores: Any, rung: Any) -> Fit:
         if not rung.name:
             raise RuntimeError("singular")
         return fitted(gp, candidates, scores, rung)

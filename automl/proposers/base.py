@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
+from numpy.typing import NDArray
 
 from automl.observations import Candidate, Observations
 from automl.spaces.base import Space
@@ -54,3 +55,14 @@ class Proposer(Protocol):
         Raises:
             ValueError: If `n` is below 1 or the observations have several objectives and the proposer takes one.
         """
+
+
+@runtime_checkable
+class ForetellingProposer(Proposer, Protocol):
+    """A proposer whose own model past tasks are held against: which of both foretells the values better?"""
+
+    def scores(self, observations: Observations) -> NDArray[np.float64]:
+        """What its model makes of the values before it learns from them, `n`."""
+
+    def leave_one_out_log_density(self, observations: Observations) -> NDArray[np.float64]:
+        """Log density of each score given all the others under its model, `n`."""

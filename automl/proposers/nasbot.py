@@ -24,7 +24,7 @@ from automl.acquisition import Acquisition, acquisition_values, check_acquisitio
 from automl.field_checks import check_counts
 from automl.observations import Candidate, Observations
 from automl.proposers.base import Proposal
-from automl.proposers.pool import check_request, first_proposal, mutants_by_rank, unseen_sample
+from automl.proposers.pool import check_request, default_startup, first_proposal, mutants_by_rank, unseen_sample
 from automl.spaces.base import Space
 from automl.surrogates.architecture_gp import ArchitectureGP, ArchitectureGPSettings, FittedArchitectureGP
 from automl.surrogates.gaussian_pool import GaussianPool
@@ -66,7 +66,8 @@ class NASBOTProposer:
     Args:
         space: The space to search.
         n_startup: Number of known values before the model is asked; until then proposals are the space's
-            simple networks, as in the authors' code, and random ones.
+            simple networks, as in the authors' code, and random ones. By default one more than there are simple
+            networks, or ten where there are none.
         acquisition: "log-ei", "ei", "ucb", "thompson" or "ttei".
         residuals: What the model's noise stands for. "value": for what a candidate is worth beyond what the kernel
             explains, as where it is trained once and kept; improvement is over the best observed value. "noise": for
@@ -81,7 +82,7 @@ class NASBOTProposer:
     """
 
     space: Space
-    n_startup: int = 10
+    n_startup: int | None = None
     acquisition: Acquisition = "log-ei"
     residuals: Literal["value", "noise"] | None = None
     gp: ArchitectureGPSettings | None = None
@@ -99,7 +100,7 @@ class NASBOTProposer:
         """
         check_request(observations, n)
         seen = set(observations.digests)
-        search = self._search(observations, generator) if len(observations) >= self.n_startup else None
+        search = self._search(observations, generator) if len(observations) >= self._n_startup else None
         proposals: list[Proposal] = []
         for _ in range(n):
             found = search.best(seen) if search else None
@@ -117,17 +118,25 @@ class NASBOTProposer:
 
         None before the first value; during start-up the one with the least value.
         """
-        if len(observations) < self.n_startup:
+        if len(observations) < self._n_startup:
             return observations.candidates[int(observations.values[:, 0].argmin())] if len(observations) else None
         return observations.candidates[int(self._model.fit(observations).fitted_scores.argmin())]
 
+    def scores(self, observations: Observations) -> NDArray[np.float64]:
+        """What the Gaussian process makes of the values before it learns from them, `n`."""
+        return self._model.scores(observations.values[:, 0])
+
     def leave_one_out_log_density(self, observations: Observations) -> NDArray[np.float64]:
-        """Log density of each value's normal score given all the others under the Gaussian process, `n`.
+        """Log density of each score given all the others under the Gaussian process, `n`.
 
         Raises:
             ValueError: If there is no value, or there are several objectives.
         """
         return np.asarray(self._model.fit(observations).leave_one_out_log_density.numpy(), dtype=np.float64)
+
+    @cached_property
+    def _n_startup(self) -> int:
+        return default_startup(self.space) if self.n_startup is None else self.n_startup
 
     def _notes(self, found: _Found, fitted: FittedArchitectureGP) -> dict[str, Any]:
         notes: dict[str, Any] = {
@@ -145,8 +154,15 @@ class NASBOTProposer:
     @cached_property
     def _model(self) -> ArchitectureGP:
         default = ArchitectureGPSettings()
-        if self._is_listed:  # OTMANN distances of tens of thousands would cost more than they tell, and cells no units
-            default = replace(default, transport=False, sorts=SORTS_OF_CELLS, typical=_TYPICAL_OF_LISTED)
+        if self._is_listed:  # OTMANN distances of tens of thousands would cost more than they tell; cells have no units
+            default = replace(
+                default,
+                transport=False,
+                trend=False,
+                scores="normal",
+                sorts=SORTS_OF_CELLS,
+                typical=_TYPICAL_OF_LISTED,
+            )
         settings = self.gp or default
         n = len(self.space.candidates or ()) if self._is_listed else 0
         if settings.transport and n > _LISTED_WITH_DISTANCES:

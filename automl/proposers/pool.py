@@ -17,6 +17,7 @@ _HALF_AS_LIKELY = 5  # A parent is drawn half as often as the one that many rank
 _TRIES_FOR_A_MUTANT = 10  # Draws that a mutant of a drawn parent may take before that parent counts as exhausted.
 # Draws before giving up on chance: a space of which 95 % has been seen still yields a new candidate in 0.994 of calls.
 _TRIES = 100
+_RANDOM_STARTUP = 10
 
 
 def check_request(observations: Observations, n: int, *, objectives: int | None = 1) -> None:
@@ -66,6 +67,15 @@ def found_or_random(
         seen.add(proposal.candidate.digest)
         proposals.append(proposal)
     return proposals
+
+
+def default_startup(space: Space) -> int:
+    """How many values a Gaussian process waits for: ten, or one more than the simple networks a search begins with.
+
+    Those lie far apart, and have every parameter in a sensible place: what is drawn at random after them is seldom
+    better (BENCHMARKS.md, "simple networks at the beginning").
+    """
+    return len(space.initial) + 1 if space.initial else _RANDOM_STARTUP
 
 
 def first_proposal(space: Space, seen: Set[str], generator: np.random.Generator) -> Proposal:

@@ -21,14 +21,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from automl.observations import Candidate, Observations
-from automl.proposers.base import Proposal, Proposer
+from automl.proposers.base import ForetellingProposer, Proposal, Proposer
 from automl.proposers.nasbot import NASBOTProposer
 from automl.proposers.pool import check_request
 from automl.proposers.transfer_acquisition import TransferAcquisition
 from automl.proposers.transfer_decision import Decision, as_source_tasks
-from automl.proposers.transfer_knowledge import Knowledge, SourceSettings, comparable, learn, usable
+from automl.proposers.transfer_knowledge import Knowledge, SourceSettings, learn, usable
 from automl.proposers.transfer_pool import Listing, TransferPoolSettings, best_observed, sampled_best, sources_best
-from automl.scales import normal_scores
+from automl.scales import comparable
 from automl.spaces.base import Space
 from automl.surrogates.transfer_gp import Inputs, TransferGP, fit_transfer_gp
 from automl.surrogates.transfer_prior import TransferPriorSettings
@@ -196,14 +196,13 @@ class TransferProposer:
 
         On networks a model that knows their graphs foretells more than a plain process on the features of transfer.
         """
-        density = getattr(self.plain, "leave_one_out_log_density", None)
-        if density is None or observations.candidates[0].architecture is None:
+        if not isinstance(self.plain, ForetellingProposer) or observations.candidates[0].architecture is None:
             return 1.0
         rows = self._considered(observations)
         seen = Observations(tuple(observations.candidates[i] for i in rows), observations.values[rows])
-        inputs, scores = knowledge.inputs(seen.candidates), normal_scores(seen.values[:, 0])
+        inputs, scores = knowledge.inputs(seen.candidates), self.plain.scores(seen)
         fitted = fit_transfer_gp(inputs, scores, knowledge.features.groups, knowledge.prior.gp)
-        return transfer_weight(fitted.leave_one_out_log_density, density(seen), odds)
+        return transfer_weight(fitted.leave_one_out_log_density, self.plain.leave_one_out_log_density(seen), odds)
 
     def _reads_backwards(self, knowledge: Knowledge, observations: Observations) -> bool:
         """Whether past tasks that prefer the opposite would foretell the values clearly better."""

@@ -19,7 +19,6 @@ Floats = NDArray[np.float64]
 
 _FEWEST_EVALUATIONS = 3
 _SAMPLED = 200  # Candidates of the target's space that take part in choosing features.
-_WORST = 10.0
 _ROWS_PER_SOURCE = (30, 1000)
 
 
@@ -80,23 +79,6 @@ def usable(
             kept.append(source)
     rows = int(np.clip(settings.rows_at_most // max(len(kept), 1), *_ROWS_PER_SOURCE))
     return [source.thinned(rows) for source in kept], refused
-
-
-def comparable(losses: Floats) -> Floats:
-    """Losses as numbers of ordinary size, in which exploded trainings are merely bad ones; the order stays.
-
-    They are counted from the least in units of the upper quartile's distance from it, at most `_WORST` of them. A model
-    that standardises what it is given sees no difference where none is as bad.
-
-    Args:
-        losses: One or more, finite, of any size.
-    """
-    least, most = float(losses.min()), float(losses.max())
-    size = max(abs(least), abs(most)) or 1.0  # Differences of the largest numbers would overflow.
-    above = losses / size - least / size
-    unit = float(np.quantile(above, 0.75)) or float(above.max()) or 1.0
-    bounded = np.minimum(above, _WORST * unit) / unit  # Bounded first: the quotient of a tiny unit would overflow.
-    return np.asarray(np.minimum(bounded, _WORST), dtype=np.float64)
 
 
 @dataclass(frozen=True, eq=False)

@@ -193,11 +193,17 @@ def fit_ablr(tasks: Sequence[TaskData], *, seed: int, settings: ABLRSettings | N
     and one `D x D` factor a task.
 
     Raises:
-        ValueError: If there is no task or one of them is empty.
+        ValueError: If there is no task, one of them is empty, or they have different numbers of features.
     """
     settings = settings or ABLRSettings()
     if not tasks or any(len(task.scores) == 0 for task in tasks):
         raise ValueError(f"got {len(tasks)} tasks, some or all empty; expected one evaluation or more of each.")
+    widths = {task.features.shape[1] for task in tasks}
+    if len(widths) > 1:
+        raise ValueError(
+            f"got tasks of {' and '.join(map(str, sorted(widths)))} features, expected one number for all, as they "
+            "share one network; describe their candidates alike."
+        )
     rows, scores, n_rows = _padded(tasks)
     network = _feature_network(rows.shape[-1], settings.width, seed)
     mean_weights = nn.Parameter(torch.zeros(settings.width, dtype=torch.float64))

@@ -1,9 +1,9 @@
 """ArchitectureGP: a Gaussian process over candidates, architecture and hyperparameters together.
 
 NASBOT's surrogate (Kandasamy et al. 2018) with a wider kernel (`automl.surrogates.candidate_kernel`): OTMANN distances
-are one of its structural terms, counts of labels, subtrees and paths are others; all weights, decays and the noise are
-fitted by MAP. Scores are normal scores of the losses, so that outliers, such as networks that did not learn, leave the
-resolution near the best alone.
+are one of its structural terms, counts of labels, subtrees and paths are others, and a smooth trend in what a network
+is in a few numbers goes before them; all weights, decays and the noise are fitted by MAP. Losses become scores in which
+outliers, such as networks that did not learn, leave the resolution near the best alone (`automl.scales`).
 
 Hyperparameters are fitted to observations chosen by their number and values alone, from the modes of the priors; so a
 prediction is a function of the observations, whatever was fitted before, and fits are remembered by content.
@@ -16,9 +16,9 @@ import hashlib
 import math
 import warnings
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import cast
+from typing import Literal, cast
 
 import numpy as np
 import torch
@@ -27,7 +27,7 @@ from torch import Tensor
 
 from automl.observations import Candidate, Observations
 from automl.parameters import Parameter
-from automl.scales import normal_scores
+from automl.scales import excess_scores, normal_scores
 from automl.surrogates.base import Prediction
 from automl.surrogates.candidate_kernel import CandidateKernel, Tables
 from automl.surrogates.gaussian_pool import GaussianPool, stable_cholesky
@@ -42,10 +42,15 @@ from automl.surrogates.structure import (
 )
 from kernels.count_kernel import CountKernel, Distances
 from kernels.distance_kernel import DistanceTableKernel
+from kernels.graph_summary import labels_between, summary_length
 from kernels.layer_costs import LabelCosts
 from kernels.otmann import NU_STR, DistanceTable
 from kernels.priors import prior_around
 
+_SCORES: Mapping[str, Callable[[NDArray[np.float64]], NDArray[np.float64]]] = {
+    "excess": excess_scores,
+    "normal": normal_scores,
+}
 _REMEMBERED_FITS = 16
 _CHUNK = 512
 # Above that many candidates covariances are taken in single precision, which halves the time of the exponentials.
@@ -59,6 +64,9 @@ class ArchitectureGPSettings:
     Args:
         sorts: What is counted in graphs, names in `automl.surrogates.structure.SORTS`.
         transport: Whether OTMANN distances are a term of the kernel.
+        trend: Whether a smooth trend in the summaries of networks (`kernels.graph_summary`) is a term of the kernel.
+        scores: What losses become before they are modelled: "excess" keeps how far apart they are, "normal" their ranks
+            alone (`automl.scales`).
         nu_str: Weights of OTMANN's structural cost.
         label_costs: OTMANN's costs of matching layers of different labels; by default those of
             `kernels.layer_costs` that suit the networks.
@@ -77,6 +85,8 @@ class ArchitectureGPSettings:
 
     sorts: tuple[str, ...] = SORTS_OF_LAYERS
     transport: bool = True
+    trend: bool = True
+    scores: Literal["excess", "normal"] = "excess"
     nu_str: tuple[float, ...] = NU_STR
     label_costs: LabelCosts | None = None
     typical: float = 1.0
@@ -90,6 +100,10 @@ class ArchitectureGPSettings:
         unknown = [sort for sort in self.sorts if sort not in SORTS]
         if unknown:
             raise ValueError(f"got the sorts {unknown}, expected some of {sorted(SORTS)}; remove or rename them.")
+        if self.scores not in _SCORES:
+            raise ValueError(
+                f"got the scores {self.scores!r}, expected one of {', '.join(_SCORES)}; choose one of these."
+            )
         for name in ("refit_every", "fitted_at_most", "max_iterations"):
             if getattr(self, name) < 1:
                 raise ValueError(f"got {name} = {getattr(self, name)}, expected at least 1; raise it.")
@@ -110,9 +124,16 @@ class _Rung:
 
 @dataclass(frozen=True, eq=False)
 class Fit:
-    """Fitted hyperparameters and the looser rung that was needed, empty if none was."""
+    """A fit to some observations.
+
+    Args:
+        prior: The fitted hyperparameters.
+        labels: Those of the networks that were fitted to, whose shares the trend follows; None without a trend.
+        fallback: The looser rung that was needed, empty if none was.
+    """
 
     prior: FittedPrior
+    labels: tuple[str, ...] | None
     fallback: str
 
 
@@ -149,13 +170,17 @@ class ArchitectureGP:
         """The fit to the scheduled observations, remembered by content."""
         rows = scheduled(observations.values[:, 0], self.settings)
         candidates = tuple(observations.candidates[i] for i in rows)
-        scores = normal_scores(observations.values[rows, 0])
+        scores = self.scores(observations.values[rows, 0])
         key = hashlib.sha256("".join(c.digest for c in candidates).encode() + scores.tobytes()).hexdigest()
         if key not in self._fits:
             self._fits[key] = self._first_that_works(candidates, torch.from_numpy(scores))
             if len(self._fits) > _REMEMBERED_FITS:
                 self._fits.popitem(last=False)
         return self._fits[key]
+
+    def scores(self, losses: NDArray[np.float64]) -> NDArray[np.float64]:
+        """What `n` losses become before they are modelled: smaller is better, of about unit variance."""
+        return _SCORES[self.settings.scores](losses)
 
     def _ladder(self) -> tuple[_Rung, ...]:
         s = self.settings
@@ -171,7 +196,7 @@ class ArchitectureGP:
         *looser, loosest = self._ladder()
         for rung, following in zip(looser, [*looser[1:], loosest], strict=True):
             try:
-                return Fit(self._fitted(candidates, scores, rung), rung.name)
+                return self._fitted(candidates, scores, rung)
             except RuntimeError as error:  # as linear algebra and gpytorch's NotPSDError and NanError are
                 warnings.warn(
                     f"the Gaussian process of {len(scores)} observations could not be fitted ({error}); "
@@ -179,26 +204,31 @@ class ArchitectureGP:
                     RuntimeWarning,
                     stacklevel=2,
                 )
-        return Fit(self._fitted(candidates, scores, loosest), loosest.name)
+        return self._fitted(candidates, scores, loosest)
 
-    def _fitted(self, candidates: Sequence[Candidate], scores: Tensor, rung: _Rung) -> FittedPrior:
+    def _fitted(self, candidates: Sequence[Candidate], scores: Tensor, rung: _Rung) -> Fit:
         pool = self.pool_of(candidates)
+        labels = None
+        if self.settings.trend and pool.has_architectures:
+            labels = labels_between(map(graph_of, candidates))
         tables = self.tables_among(pool, transport=rung.transport)
         typical, counts, transport = self.settings.typical, tables.counts, tables.transport
         kernel = CandidateKernel(
             len(self.codes.numeric),
             len(self.codes.categorical),
+            n_summary=0 if labels is None else summary_length(labels),
             counts=None if counts is None else CountKernel(_scales(counts), typical=typical),
             transport=None if transport is None else _transport_kernel(transport, typical),
         )
         kernel.set_tables(tables)
-        return fit_by_map(
+        prior = fit_by_map(
             kernel,
-            inputs(pool, 0),
+            inputs(pool, 0, labels),
             scores,
             smallest_noise=rung.smallest_noise,
             max_iterations=rung.max_iterations,
         )
+        return Fit(prior, labels, rung.name)
 
     def pool_of(self, candidates: Sequence[Candidate]) -> CandidatePool:
         """A pool to ask a posterior about once."""
@@ -243,10 +273,11 @@ class FittedArchitectureGP:
         self.prior = fit.prior
         self.fallback = fit.fallback
         self.observed = gp.pool_of(observations.candidates)
-        self.inputs = inputs(self.observed, 0)
+        self.labels = fit.labels
+        self.inputs = inputs(self.observed, 0, fit.labels)
         self._kernels = {torch.float64: cast(CandidateKernel, fit.prior.kernel)}
         self.has_transport = self.kernel(torch.float64).transport is not None
-        self.scores = torch.from_numpy(normal_scores(observations.values[:, 0]))
+        self.scores = torch.from_numpy(gp.scores(observations.values[:, 0]))
         self._condition()
 
     def kernel(self, dtype: torch.dtype) -> CandidateKernel:
@@ -301,7 +332,7 @@ class _PoolPosterior:
         self._kernel = fitted.kernel(dtype)
         self._pool = pool
         self._n = len(fitted.observed)
-        self._inputs = inputs(pool, self._n).to(dtype)
+        self._inputs = inputs(pool, self._n, fitted.labels).to(dtype)
         self._transport = (
             fitted.gp.transport_table(fitted.observed.candidates, pool.candidates) if fitted.has_transport else None
         )
@@ -329,10 +360,14 @@ class _PoolPosterior:
         return self._kernel.forward(x1, x2).double() - known.double()
 
 
-def inputs(pool: CandidatePool, n_before: int) -> Tensor:
-    """Rows for `CandidateKernel`: places in the table of counts and, after `n_before` others, in that of transport."""
-    places = torch.arange(len(pool), dtype=torch.float64)
-    return torch.hstack([places[:, None], places[:, None] + n_before, pool.hyperparameters])
+def inputs(pool: CandidatePool, n_before: int, labels: Sequence[str] | None) -> Tensor:
+    """Rows for `CandidateKernel`: places in the table of counts and, after `n_before` others, in that of transport.
+
+    Then come the networks' summaries with the shares of `labels`, unless these are None, and the hyperparameters.
+    """
+    places = torch.arange(len(pool), dtype=torch.float64)[:, None]
+    summaries = [] if labels is None else [pool.summaries(labels)]
+    return torch.hstack([places, places + n_before, *summaries, pool.hyperparameters])
 
 
 def scheduled(values: NDArray[np.float64], settings: ArchitectureGPSettings) -> list[int]:

@@ -14,6 +14,7 @@ from automl.observations import Candidate
 from automl.parameters import Categorical, Parameter
 from kernels.architecture import Architecture
 from kernels.count_kernel import CountVectors, Distances
+from kernels.graph_summary import summary
 from kernels.weisfeiler_lehman import (
     Counts,
     edge_counts,
@@ -90,6 +91,11 @@ class CandidatePool:
     def hyperparameters(self) -> Tensor:
         """The candidates' hyperparameters, `N x (p + q)`."""
         return self._codes.encode(self.candidates)
+
+    def summaries(self, labels: Sequence[str]) -> Tensor:
+        """What each network is in numbers (`kernels.graph_summary`), one row a network."""
+        rows = [summary(graph_of(candidate), labels) for candidate in self.candidates]
+        return torch.from_numpy(np.stack(rows))
 
     @cached_property
     def _vectors(self) -> list[CountVectors]:

@@ -54,6 +54,12 @@ def test_no_tasks_are_refused() -> None:
         fit_ablr([], seed=0)
 
 
+def test_tasks_described_by_different_numbers_of_features_are_refused() -> None:
+    tasks = [TaskData(np.zeros((3, width)), np.arange(3.0)) for width in (2, 4)]
+    with pytest.raises(ValueError, match="tasks of 2 and 4 features, expected one number"):
+        fit_ablr(tasks, seed=0)
+
+
 def three_tasks(n: int = 12) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """Features, targets and logarithmic precisions."""
     generator = torch.Generator().manual_seed(0)

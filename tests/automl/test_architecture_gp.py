@@ -12,10 +12,10 @@ from gpytorch.distributions import MultivariateNormal
 from gpytorch.likelihoods import GaussianLikelihood
 from gpytorch.means import ConstantMean
 from gpytorch.models import ExactGP
+from numpy.typing import NDArray
 
 from automl.observations import Candidate, Observations
 from automl.parameters import Categorical, Float
-from automl.scales import normal_scores
 from automl.spaces.base import Space
 from automl.surrogates import architecture_gp
 from automl.surrogates.architecture_gp import ArchitectureGP, ArchitectureGPSettings, inputs, scheduled
@@ -38,6 +38,13 @@ class TestArchitectureGP(SurrogateContract):
 class TestWithoutOTMANN(SurrogateContract):
     def make(self, space: Space) -> Surrogate:
         return ArchitectureGP(space.hyperparameters, ArchitectureGPSettings(transport=False))
+
+
+class TestAsInThePaper(SurrogateContract):
+    """Without the trend, and with ranks for scores."""
+
+    def make(self, space: Space) -> Surrogate:
+        return ArchitectureGP(space.hyperparameters, ArchitectureGPSettings(trend=False, scores="normal"))
 
 
 class _PlainGP(ExactGP):  # type: ignore[misc]  # gpytorch has no types
@@ -63,7 +70,7 @@ def test_the_posterior_is_the_one_that_gpytorch_computes() -> None:
     kernel = fitted.prior.kernel
     assert isinstance(kernel, CandidateKernel)
     kernel.set_tables(Tables(torch.from_numpy(both.distances(both.candidates)), None, torch.arange(12)))
-    x, y = inputs(both, 0), torch.from_numpy(normal_scores(observations.values[:, 0]))
+    x, y = inputs(both, 0, fitted.labels), fitted.scores
     plain = _PlainGP(x[:12], y, kernel, fitted.prior.mean, fitted.prior.noise).eval()
     with gpytorch.settings.fast_pred_var(False), torch.no_grad():
         expected = plain(x[12:])
@@ -72,6 +79,20 @@ def test_the_posterior_is_the_one_that_gpytorch_computes() -> None:
     np.testing.assert_allclose(pool.variance, expected.variance, atol=1e-6)
     everyone = torch.arange(5)
     np.testing.assert_allclose(pool.covariance(everyone, everyone), expected.covariance_matrix, atol=1e-6)
+
+
+def test_the_trend_foretells_networks_that_share_no_layer_with_the_observed_ones() -> None:
+    """Losses that fall with the width of a single layer tell of wide and narrow networks of two."""
+    observed = [(Candidate(chain([label], [2**i])), -float(i)) for i in range(3, 9) for label in ("relu", "elu")]
+    candidates, losses = zip(*observed, strict=True)
+    observations = Observations(candidates, np.array(losses)[:, None])
+    asked = [Candidate(chain(["relu", "relu"], [units, units])) for units in (10, 40, 160)]
+
+    def foreseen(*, trend: bool) -> NDArray[np.float64]:
+        return ArchitectureGP({}, ArchitectureGPSettings(trend=trend)).fit(observations).predict(asked).mean
+
+    assert (np.diff(foreseen(trend=True)) < -0.4).all()
+    assert np.abs(np.diff(foreseen(trend=False))).max() < 0.1
 
 
 def test_leaving_one_out_is_the_joint_density_over_that_of_the_others() -> None:

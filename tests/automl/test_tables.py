@@ -108,3 +108,5 @@ def test_tables_that_are_none_are_refused() -> None:
         as_table(np.zeros(3))
     with pytest.raises(InputError, match="2 columns, expected 3: 'a', 'b', 'c'"):
         as_table(np.zeros((4, 2)), ["a", "b", "c"])
+    with pytest.raises(InputError, match="complex numbers, expected real ones"):
+        as_table(np.ones((3, 2), dtype=np.complex128))

@@ -7,8 +7,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import pytest
-from hypothesis import example, given, settings
-from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from automl.observations import Candidate, Observations
@@ -16,9 +14,9 @@ from automl.parameters import Float, Int
 from automl.proposers.base import Proposal, Proposer
 from automl.proposers.shared_candidates import Method, SharedCandidatesProposer
 from automl.proposers.transfer import TransferProposer, TransferSettings
-from automl.proposers.transfer_knowledge import comparable
 from automl.proposers.transfer_pool import TransferPoolSettings
 from automl.proposers.uniform import UniformProposer
+from automl.scales import normal_scores
 from automl.spaces.base import Space
 from automl.spaces.flat import FlatSpace
 from automl.surrogates.ablr import ABLRSettings
@@ -179,6 +177,9 @@ class _Foretelling:
     def propose(self, observations: Observations, n: int, generator: np.random.Generator) -> list[Proposal]:
         return UniformProposer(self.space).propose(observations, n, generator)
 
+    def scores(self, observations: Observations) -> NDArray[np.float64]:
+        return normal_scores(observations.values[:, 0])
+
     def leave_one_out_log_density(self, observations: Observations) -> NDArray[np.float64]:
         return np.full(len(observations), self.log_density)
 
@@ -243,23 +244,6 @@ def test_a_source_that_cannot_tell_candidates_apart_is_refused() -> None:
     candidates = tuple(FLAT.sample(np.random.default_rng(i)) for i in range(6))
     proposer = TransferProposer(FLAT, [SourceTask("flat", candidates, np.ones(6))], UniformProposer(FLAT), BRIEF)
     assert proposer.refused == {"flat": "all its 6 evaluations are worth the same"}
-
-
-@given(st.lists(st.floats(-1e308, 1e308), min_size=1, max_size=12))
-@example([0.0, 0.0, 0.0, 4469617551094705.0, 1.026134200324594e19])  # the quotient was rounded up beyond the bound
-@settings(max_examples=30, deadline=None)
-def test_comparable_losses_are_small_numbers_in_the_same_order(losses: list[float]) -> None:
-    found = comparable(np.array(losses))
-    assert found.min() == 0.0
-    assert found.max() <= 10.0
-    order = np.argsort(losses, kind="stable")
-    assert (np.diff(found[order]) >= 0.0).all()
-
-
-def test_an_exploded_training_is_merely_a_bad_one() -> None:
-    found = comparable(np.array([0.1, 0.2, 0.3, 0.5, 1e30]))
-    np.testing.assert_allclose(found, [0.0, 0.25, 0.5, 1.0, 10.0])
-    np.testing.assert_array_equal(comparable(np.array([3.0, 3.0])), [0.0, 0.0])
 
 
 @dataclass(frozen=True)

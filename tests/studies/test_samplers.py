@@ -227,11 +227,17 @@ def test_parameters_beyond_the_space_go_to_the_independent_sampler() -> None:
     assert len({trial.params["extra"] for trial in study.trials}) == 4
 
 
-@pytest.mark.parametrize("seed", [-1, 2**40])
+@pytest.mark.parametrize("seed", [-1, 2**40, np.int64(3), np.uint8(3)])
 def test_any_whole_number_is_a_seed_for_parameters_beyond_the_space_too(seed: int) -> None:
     study = optuna.create_study(sampler=LocalSearchSampler(SPACE, seed=seed))
     study.optimize(lambda trial: loss(trial) + trial.suggest_float("extra", 0, 1), n_trials=1)
     assert 0 <= study.best_params["extra"] <= 1
+
+
+@pytest.mark.parametrize("seed", ["x", 1.5])
+def test_a_seed_that_is_no_whole_number_is_refused(seed: object) -> None:
+    with pytest.raises(ValueError, match=r"got seed = .*, expected a whole number or None"):
+        LocalSearchSampler(SPACE, seed=seed)  # type: ignore[arg-type]  # what the test is about
 
 
 def test_a_study_in_a_file_goes_on_in_another_process_as_if_it_were_the_same(tmp_path: Path) -> None:

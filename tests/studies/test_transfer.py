@@ -22,6 +22,7 @@ from automl.proposers import transfer_knowledge
 from automl.proposers.transfer import TransferSettings
 from automl.proposers.transfer_pool import TransferPoolSettings
 from automl.proposers.uniform import UniformProposer
+from automl.scales import normal_scores
 from automl.surrogates.ablr import ABLRSettings
 from automl.surrogates.transfer_prior import TransferPriorSettings, fit_transfer_prior
 from automl.task import load_task
@@ -97,6 +98,17 @@ def test_the_first_trial_of_a_plain_study_is_among_the_best_of_its_sources() -> 
     every = sorted(trial.value or 0.0 for source in (first, second) for trial in source.trials)
     assert (study.trials[0].value or 0.0) < every[10]
     assert study.trials[0].system_attrs[PROPOSAL]["notes"]["transfer"]["sources"] == ["first", "second"]
+
+
+def test_a_guess_that_the_objective_did_not_ask_for_is_told_as_the_base_s_trial() -> None:
+    storage = InMemoryStorage()
+    past(storage, "first")
+    study = search(["first"], storage, objective=lambda trial: trial.suggest_float("of its own", 0, 1), n=1)
+    told = study.trials[0].system_attrs
+    assert told[TRANSFER]["model"] == "base"
+    assert "asks for nothing that past studies searched" in told[TRANSFER]["reason"]
+    assert told[PROPOSAL]["params"] == {}
+    assert "origin" not in told[PROPOSAL]["notes"]
 
 
 def test_sources_are_never_written_to() -> None:
@@ -383,6 +395,9 @@ def test_studies_of_networks_inform_one_another_through_a_database(tmp_path: Pat
 @dataclass(frozen=True)
 class _Foretelling(UniformProposer):
     """Draws at random, and foretells every value almost surely."""
+
+    def scores(self, observations: Observations) -> NDArray[np.float64]:
+        return normal_scores(observations.values[:, 0])
 
     def leave_one_out_log_density(self, observations: Observations) -> NDArray[np.float64]:
         return np.full(len(observations), 99.0)
