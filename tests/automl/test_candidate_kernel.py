@@ -29,8 +29,11 @@ def make_kernel(with_graphs: bool) -> CandidateKernel:
     counts = CountKernel(torch.ones(1, dtype=torch.float64)) if with_graphs else None
     kernel = CandidateKernel(2, 1, counts=counts, transport=transport)
     kernel.set_tables(Tables(symmetric(N, 0)[None], symmetric(N, 1)[..., None], torch.arange(N)))
-    assert kernel.numeric is not None and kernel.categorical is not None
-    kernel.numeric.lengthscale, kernel.categorical.lengthscale = torch.tensor([LENGTHSCALES]), DECAY
+    assert kernel.of_hyperparameters.numeric is not None and kernel.of_hyperparameters.categorical is not None
+    kernel.of_hyperparameters.numeric.lengthscale, kernel.of_hyperparameters.categorical.lengthscale = (
+        torch.tensor([LENGTHSCALES]),
+        DECAY,
+    )
     kernel.initialize(raw_outputscale=torch.tensor(math.log(OUTPUTSCALE)))
     return kernel
 
@@ -54,7 +57,10 @@ def test_every_hyperparameter_has_its_prior() -> None:
     priors = {
         name: (prior, value(module).detach()) for name, module, prior, value, _ in make_kernel(False).named_priors()
     }
-    for name in ("numeric.lengthscale_prior", "categorical.lengthscale_prior"):  # Hvarfner et al. 2024, equation 7
+    for name in (
+        "of_hyperparameters.numeric.lengthscale_prior",
+        "of_hyperparameters.categorical.lengthscale_prior",
+    ):  # Hvarfner et al. 2024, equation 7
         assert float(priors[name][0].loc) == pytest.approx(math.sqrt(2) + 0.5 * math.log(3))
         assert float(priors[name][0].scale) == pytest.approx(math.sqrt(3))
     prior, outputscale = priors["outputscale_prior"]
