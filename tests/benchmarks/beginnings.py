@@ -2,7 +2,8 @@
 
 `python -m tests.benchmarks.beginnings --seeds 10 [FILE.csv ...]` searches small multilayer perceptrons for 700 of the
 digits and for 1,200 rows of each file, whose last column is predicted, in 30 trainings of 8 epochs; it prints the mean
-validation loss of the best after 5, 10, 15, 20 and 30, and its standard error.
+validation loss of the best after 5, 10, 15, 20 and 30, and its standard error. `--trials` makes searches longer, and
+`--sampler` names those to be run.
 """
 
 from __future__ import annotations
@@ -24,7 +25,8 @@ from studies.benchmark_samplers import OptunaSearcher, ProposerSearcher, make_se
 from studies.regret import summary
 
 _ROWS_OF_DIGITS, _ROWS_OF_FILES = 700, 1200
-_TRIALS, _SHOWN = 30, (5, 10, 15, 20, 30)
+_SAMPLERS = ("nasbot", "gp", "tpe", "random")
+_SHOWN = (5, 10, 15, 20, 30, 60, 100)
 _SETTINGS = TrainerSettings(max_epochs=8)
 _FAILED = 1e3  # what a training that diverged is worth
 
@@ -60,10 +62,10 @@ def searcher(name: str, task: Task, seed: int, *, simple: bool) -> ProposerSearc
     return made
 
 
-def curve(search: ProposerSearcher | OptunaSearcher, task: Task) -> NDArray[np.float64]:
-    """The least validation loss after each training, `_TRIALS`; every candidate is trained with the same seed."""
+def curve(search: ProposerSearcher | OptunaSearcher, task: Task, n_trials: int) -> NDArray[np.float64]:
+    """The least validation loss after each training, `n_trials`; every candidate is trained with the same seed."""
     losses = []
-    for _ in range(_TRIALS):
+    for _ in range(n_trials):
         candidate = search.ask()
         losses.append(_loss(candidate, task))
         search.tell(candidate, losses[-1])
@@ -75,12 +77,12 @@ def _loss(candidate: Candidate, task: Task) -> float:
     return evaluation.value if evaluation.status == "complete" else _FAILED
 
 
-def compare(task: Task, seeds: Sequence[int]) -> None:
+def compare(task: Task, samplers: Sequence[str], seeds: Sequence[int], n_trials: int) -> None:
     """Prints a line for each sampler, with simple networks first and without."""
-    for name in ("nasbot", "gp", "tpe", "random"):
+    for name in samplers:
         for simple in (False, True):
-            curves = np.array([curve(searcher(name, task, seed, simple=simple), task) for seed in seeds])
-            cells = "  ".join(str(summary(curves[:, shown - 1])) for shown in _SHOWN)
+            curves = np.array([curve(searcher(name, task, seed, simple=simple), task, n_trials) for seed in seeds])
+            cells = "  ".join(str(summary(curves[:, shown - 1])) for shown in _SHOWN if shown <= n_trials)
             print(f"{task.name:12} {name:7} {'simple first' if simple else '':12} {cells}", flush=True)
 
 
@@ -88,10 +90,12 @@ def main() -> None:
     """Reads the arguments and compares."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("files", nargs="*", type=Path, help="CSV files of numbers; the last column is predicted")
+    parser.add_argument("--sampler", action="append", choices=_SAMPLERS, help="whom to run, all by default; repeatable")
     parser.add_argument("--seeds", type=int, default=10, help="searches of each kind")
+    parser.add_argument("--trials", type=int, default=30, help="trainings of a search")
     arguments = parser.parse_args()
     for task in (digits(), *map(of_file, arguments.files)):
-        compare(task, range(arguments.seeds))
+        compare(task, arguments.sampler or _SAMPLERS, range(arguments.seeds), arguments.trials)
 
 
 if __name__ == "__main__":
