@@ -9,7 +9,7 @@ its variance the mean of theirs plus a quarter of their squared disagreement. Th
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -38,12 +38,13 @@ class CombinedProposer:
             simple networks and random ones.
         n_from_nasbot: Number of NASBOT's own proposals that enter the pool; all of NAO's do.
         acquisition: "log-ei", "ei", "ucb", "thompson" or "ttei", of the mixture.
-        nasbot: Brings candidates and the Gaussian process; made with the same acquisition function, else with its
-            defaults, where None.
+        nasbot: Brings candidates and the Gaussian process, which must model normal scores, as the network does; made
+            with the same acquisition function, else with its defaults, where None.
         nao: Brings candidates and the network; made with its defaults where None.
 
     Raises:
-        ValueError: If `n_startup` or `n_from_nasbot` is below 1, or the acquisition function is unknown.
+        ValueError: If `n_startup` or `n_from_nasbot` is below 1, the acquisition function is unknown, or the Gaussian
+            process models other scores than the network.
     """
 
     space: Space
@@ -56,6 +57,12 @@ class CombinedProposer:
     def __post_init__(self) -> None:
         check_acquisition(self.acquisition)
         check_counts(self, "n_startup", "n_from_nasbot")
+        scores = "normal" if self.nasbot is None else self.nasbot.surrogate.settings.scores
+        if scores != "normal":
+            raise ValueError(
+                f"got a Gaussian process of {scores!r} scores, expected 'normal' ones, as the network predicts them; "
+                "give NASBOTProposer ArchitectureGPSettings(scores='normal')."
+            )
 
     def propose(self, observations: Observations, n: int, generator: np.random.Generator) -> list[Proposal]:
         """The next `n` candidates, see `automl.proposers.base.Proposer`.
@@ -134,7 +141,10 @@ class CombinedProposer:
 
     @cached_property
     def _nasbot(self) -> NASBOTProposer:
-        return self.nasbot or NASBOTProposer(self.space, n_startup=self.n_startup, acquisition=self.acquisition)
+        if self.nasbot is not None:
+            return self.nasbot
+        usual = NASBOTProposer(self.space, n_startup=self.n_startup, acquisition=self.acquisition)
+        return replace(usual, gp=replace(usual.surrogate.settings, scores="normal"))
 
     @cached_property
     def _nao(self) -> NAOProposer:

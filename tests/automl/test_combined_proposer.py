@@ -12,6 +12,8 @@ from automl.acquisition import ACQUISITIONS, Acquisition
 from automl.proposers import combined
 from automl.proposers.combined import CombinedProposer
 from automl.proposers.nao import NAOProposer
+from automl.proposers.nasbot import NASBOTProposer
+from automl.scales import normal_scores
 from automl.spaces.base import Space
 from automl.surrogates.nao import NAOSettings
 from tests.contracts.proposer import SingleObjectiveContract, observe, width
@@ -92,3 +94,15 @@ def test_the_mixture_is_as_uncertain_as_its_parts_and_their_disagreement() -> No
 def test_a_number_below_one_is_refused() -> None:
     with pytest.raises(ValueError, match="got n_from_nasbot = 0, expected at least 1"):
         CombinedProposer(ListedSpace(), n_from_nasbot=0)
+
+
+@pytest.mark.parametrize("space", [ChainSpace(), ListedSpace()], ids=["evolving", "listed"])
+def test_both_models_predict_the_same_scores(space: Space) -> None:
+    proposer = TestCombinedProposer().make(space)
+    values = observe(space, 8).values[:, 0]
+    np.testing.assert_array_equal(proposer._nasbot.surrogate.scores(values), normal_scores(values))
+
+
+def test_a_process_of_other_scores_than_the_network_s_is_refused() -> None:
+    with pytest.raises(ValueError, match="got a Gaussian process of 'excess' scores, expected 'normal' ones"):
+        CombinedProposer(ChainSpace(), nasbot=NASBOTProposer(ChainSpace()))
