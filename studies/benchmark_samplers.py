@@ -162,11 +162,12 @@ def _evolution(space: Space) -> Proposer:
 
 
 def _otmann_alone(space: Space) -> Proposer:
-    """NASBOT with the paper's kernel and nothing else: OTMANN distances, an evolving pool, no counts."""
+    """NASBOT with the paper's kernel and nothing else: OTMANN distances, an evolving pool, no counts, no trend."""
     from automl.proposers.nasbot import NASBOTProposer, PoolSettings
     from automl.surrogates.architecture_gp import ArchitectureGPSettings
 
-    return NASBOTProposer(space, gp=ArchitectureGPSettings(sorts=()), pool=PoolSettings(listed_at_most=0))
+    kernel = ArchitectureGPSettings(sorts=(), trend=False, scores="normal")
+    return NASBOTProposer(space, gp=kernel, pool=PoolSettings(listed_at_most=0))
 
 
 def _nao(*, latent: bool = True, **settings: int) -> MakeProposer:
