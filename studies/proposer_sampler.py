@@ -25,7 +25,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from automl.observations import Observations
 from automl.proposers.base import Proposal, Proposer
-from automl.proposers.pool import default_startup, first_proposal
+from automl.proposers.pool import first_proposal, startup
 from automl.spaces.base import Space
 from studies.attributes import PROPOSAL, json_ready
 from studies.distributions import to_distributions
@@ -71,7 +71,7 @@ class ProposerSampler(BaseSampler):
         self.proposer = proposer
         self.space = proposer.space
         self.seed = checked_seed(seed)
-        self._n_startup_trials = default_startup(self.space) if n_startup_trials is None else n_startup_trials
+        self._n_startup_trials = startup(self.space, n_startup_trials)
         self._independent_sampler = independent_sampler or RandomSampler(seed=optuna_seed(self.seed))
         self._distributions = to_distributions(self.space.parameters)
         self._history = History(self.space)

@@ -71,7 +71,8 @@ class NAOSampler(ProposerSampler):
         space: The space to search.
         seed: Seed of all proposals; None draws one.
         n_startup_trials: Number of finished trials before the model is asked; until then proposals are the space's
-            simple networks and random ones.
+            simple networks and random ones. By default one more than there are simple networks, or ten where there are
+            none.
         acquisition: "log-ei", "ei", "ucb", "thompson" or "ttei".
         search: How new candidates are looked for: latent steps or mutation alone, how many, how far.
         settings: The network's shape and training: how many predictors, pre-training, pseudo-labels.
@@ -86,7 +87,7 @@ class NAOSampler(ProposerSampler):
         space: Space,
         *,
         seed: int | None = None,
-        n_startup_trials: int = 10,
+        n_startup_trials: int | None = None,
         acquisition: Acquisition = "log-ei",
         search: LatentSearch | None = None,
         settings: NAOSettings | None = None,
@@ -117,7 +118,8 @@ class CombinedSampler(ProposerSampler):
         space: The space to search.
         seed: Seed of all proposals; None draws one.
         n_startup_trials: Number of finished trials before the models are asked; until then proposals are the space's
-            simple networks and random ones.
+            simple networks and random ones. By default one more than there are simple networks, or ten where there are
+            none.
         acquisition: "log-ei", "ei", "ucb", "thompson" or "ttei", of both models together.
         independent_sampler: Answers for parameters that are not the space's; random by default.
 
@@ -130,7 +132,7 @@ class CombinedSampler(ProposerSampler):
         space: Space,
         *,
         seed: int | None = None,
-        n_startup_trials: int = 10,
+        n_startup_trials: int | None = None,
         acquisition: Acquisition = "log-ei",
         independent_sampler: BaseSampler | None = None,
     ) -> None:

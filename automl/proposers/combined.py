@@ -22,7 +22,7 @@ from automl.observations import Candidate, Observations
 from automl.proposers.base import Proposal
 from automl.proposers.nao import NAOProposer
 from automl.proposers.nasbot import NASBOTProposer
-from automl.proposers.pool import check_request, first_proposal
+from automl.proposers.pool import check_request, first_proposal, startup
 from automl.spaces.base import Space
 from automl.surrogates.base import Prediction
 from automl.surrogates.gaussian_pool import GaussianPool, independent_pool
@@ -35,7 +35,8 @@ class CombinedProposer:
     Args:
         space: The space to search.
         n_startup: Number of known values before the models are asked; until then proposals are the space's
-            simple networks and random ones.
+            simple networks and random ones. By default one more than there are simple networks, or ten where there are
+            none.
         n_from_nasbot: Number of NASBOT's own proposals that enter the pool; all of NAO's do.
         acquisition: "log-ei", "ei", "ucb", "thompson" or "ttei", of the mixture.
         nasbot: Brings candidates and the Gaussian process, which must model normal scores, as the network does; made
@@ -48,7 +49,7 @@ class CombinedProposer:
     """
 
     space: Space
-    n_startup: int = 10
+    n_startup: int | None = None
     n_from_nasbot: int = 3
     acquisition: Acquisition = "log-ei"
     nasbot: NASBOTProposer | None = None
@@ -84,12 +85,12 @@ class CombinedProposer:
         """
         if not len(observations):
             return None
-        modelled = len(observations) >= self.n_startup
+        modelled = len(observations) >= self._n_startup
         scores = self._mixture(observations, observations.candidates).mean if modelled else observations.values[:, 0]
         return observations.candidates[int(scores.argmin())]
 
     def _next(self, observations: Observations, generator: np.random.Generator) -> Proposal:
-        if len(observations) >= self.n_startup:
+        if len(observations) >= self._n_startup:
             pool = self._pool(observations, generator)
             if pool:
                 return self._best(pool, observations, generator)
@@ -138,6 +139,10 @@ class CombinedProposer:
         network = self._nao.model(observations).predict(candidates)
         variance = 0.5 * (gaussian.deviation**2 + network.deviation**2) + 0.25 * (gaussian.mean - network.mean) ** 2
         return Prediction(0.5 * (gaussian.mean + network.mean), np.sqrt(variance))
+
+    @cached_property
+    def _n_startup(self) -> int:
+        return startup(self.space, self.n_startup)
 
     @cached_property
     def _nasbot(self) -> NASBOTProposer:

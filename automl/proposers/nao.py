@@ -29,7 +29,7 @@ from automl.acquisition import Acquisition, acquisition_values, check_acquisitio
 from automl.field_checks import check_counts
 from automl.observations import Candidate, Observations
 from automl.proposers.base import Proposal
-from automl.proposers.pool import check_request, first_proposal
+from automl.proposers.pool import check_request, first_proposal, startup
 from automl.scales import normal_scores
 from automl.spaces.base import Space
 from automl.surrogates.gaussian_pool import GaussianPool
@@ -181,7 +181,8 @@ class NAOProposer:
     Args:
         space: The space to search.
         n_startup: Number of known values before the model is asked; until then proposals are the space's
-            simple networks and random ones.
+            simple networks and random ones. By default one more than there are simple networks, or ten where there are
+            none.
         refit_every: Number of further values after which the model is fitted again, or a tenth of those it was fitted
             to where that is more.
         acquisition: "log-ei", "ei", "ucb", "thompson" or "ttei", of the ensemble's mean and covariance.
@@ -193,7 +194,7 @@ class NAOProposer:
     """
 
     space: Space
-    n_startup: int = 10
+    n_startup: int | None = None
     refit_every: int = 5
     acquisition: Acquisition = "log-ei"
     search: LatentSearch = field(default_factory=LatentSearch)
@@ -212,7 +213,7 @@ class NAOProposer:
         check_request(observations, n)
         seen = set(observations.digests)
         proposals: list[Proposal] = []
-        if len(observations) >= self.n_startup:
+        if len(observations) >= self._n_startup:
             proposals = self._modelled(observations, n, seen, generator)
         seen |= {proposal.candidate.digest for proposal in proposals}
         while len(proposals) < n:
@@ -226,7 +227,7 @@ class NAOProposer:
 
     def _fitted_size(self, n: int) -> int:
         """How many of `n` observations the model is fitted to."""
-        size = min(self.n_startup, n)
+        size = min(self._n_startup, n)
         while n >= (later := size + max(self.refit_every, size // _GROWTH)):
             size = later
         return size
@@ -246,10 +247,14 @@ class NAOProposer:
 
     def _base_size(self, k: int) -> int:
         """The largest n_startup 2^i below k; 0 if there is none."""
-        size = self.n_startup
+        size = self._n_startup
         while 2 * size < k:
             size *= 2
         return size if size < k else 0
+
+    @cached_property
+    def _n_startup(self) -> int:
+        return startup(self.space, self.n_startup)
 
     @cached_property
     def _models(self) -> dict[str, NAOModel]:

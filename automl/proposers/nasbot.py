@@ -23,7 +23,7 @@ from automl.acquisition import Acquisition, acquisition_values, check_acquisitio
 from automl.field_checks import check_counts
 from automl.observations import Candidate, Observations
 from automl.proposers.base import Proposal
-from automl.proposers.pool import check_request, default_startup, first_proposal, mutants_by_rank, unseen_sample
+from automl.proposers.pool import check_request, first_proposal, mutants_by_rank, startup, unseen_sample
 from automl.spaces.base import Space
 from automl.surrogates.architecture_gp import ArchitectureGP, ArchitectureGPSettings, FittedArchitectureGP
 from automl.surrogates.gaussian_pool import GaussianPool
@@ -131,7 +131,7 @@ class NASBOTProposer:
 
     @cached_property
     def _n_startup(self) -> int:
-        return default_startup(self.space) if self.n_startup is None else self.n_startup
+        return startup(self.space, self.n_startup)
 
     def _notes(self, found: _Found, fitted: FittedArchitectureGP) -> dict[str, Any]:
         notes: dict[str, Any] = {

@@ -69,12 +69,14 @@ def found_or_random(
     return proposals
 
 
-def default_startup(space: Space) -> int:
-    """How many values a Gaussian process waits for: ten, or one more than the simple networks a search begins with.
+def startup(space: Space, wanted: int | None) -> int:
+    """How many values a model waits for: as many as are wanted or, where that is None, ten.
 
-    Those lie far apart, and have every parameter in a sensible place: what is drawn at random after them is seldom
-    better (BENCHMARKS.md, "simple networks at the beginning").
+    Where a search begins with simple networks, one more than these suffices: they have every parameter in a sensible
+    place, and what is drawn at random after them is seldom better (BENCHMARKS.md, "simple networks at the beginning").
     """
+    if wanted is not None:
+        return wanted
     return len(space.initial) + 1 if space.initial else _RANDOM_STARTUP
 
 

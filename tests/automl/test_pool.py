@@ -16,7 +16,7 @@ from automl.proposers.evolution import EvolutionProposer
 from automl.proposers.local_search import LocalSearchProposer
 from automl.proposers.nao import NAOProposer
 from automl.proposers.nasbot import NASBOTProposer
-from automl.proposers.pool import first_proposal, mutants_by_rank, unseen_sample
+from automl.proposers.pool import first_proposal, mutants_by_rank, startup, unseen_sample
 from automl.spaces.base import Space
 from automl.spaces.flat import FlatSpace
 from automl.spaces.mlp import MLPSpace
@@ -32,6 +32,10 @@ def test_searches_begin_with_the_simple_networks_of_the_space(make: Callable[[Sp
     proposals = make(SPACE).propose(Observations(), 4, np.random.default_rng(0))
     assert [proposal.candidate for proposal in proposals[:3]] == list(SPACE.initial)
     assert [proposal.notes["origin"] for proposal in proposals] == ["initial", "initial", "initial", "random"]
+
+
+def test_models_wait_for_the_simple_networks_and_one_more_or_for_ten_where_there_are_none() -> None:
+    assert (startup(SPACE, None), startup(ListedSpace(), None), startup(SPACE, 7)) == (4, 10, 7)
 
 
 def test_simple_networks_that_were_asked_for_are_not_asked_for_again() -> None:

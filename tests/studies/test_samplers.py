@@ -21,6 +21,7 @@ from automl.proposers.combined import CombinedProposer
 from automl.proposers.evolution import EvolutionProposer
 from automl.proposers.nao import LatentSearch
 from automl.proposers.uniform import UniformProposer
+from automl.spaces.mlp import MLPSpace
 from automl.surrogates.nao import NAOSettings
 from studies.attributes import PROPOSAL
 from studies.distributions import to_distributions
@@ -73,6 +74,15 @@ def test_every_trial_of_a_plain_study_evaluates_its_published_proposal() -> None
     origins = [trial.system_attrs[PROPOSAL]["notes"].get("origin") for trial in study.trials]
     assert "mutation" in origins
     assert len({SPACE.decode(trial.params).digest for trial in study.trials}) == 12
+
+
+def test_nasbots_model_is_asked_by_default_after_the_simple_networks_and_a_random_one() -> None:
+    space = MLPSpace(max_layers=3)
+    study = optuna.create_study(sampler=NASBOTSampler(space, seed=0))
+    study.optimize(lambda trial: float(suggest(trial, space).hyperparameters["learning_rate"]), n_trials=5)
+    origins = [trial.system_attrs[PROPOSAL]["notes"]["origin"] for trial in study.trials]
+    assert origins[:4] == ["initial"] * 3 + ["random"]
+    assert "acquisition" in study.trials[4].system_attrs[PROPOSAL]["notes"]
 
 
 def test_nasbots_model_is_asked_in_a_plain_study_after_the_startup_trials() -> None:
