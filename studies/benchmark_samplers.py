@@ -166,7 +166,7 @@ def _otmann_alone(space: Space) -> Proposer:
     from automl.proposers.nasbot import NASBOTProposer, PoolSettings
     from automl.surrogates.architecture_gp import ArchitectureGPSettings
 
-    kernel = ArchitectureGPSettings(sorts=(), trend=False, scores="normal")
+    kernel = ArchitectureGPSettings(sorts=(), trend=False, scores="normal", mean_deviation=1.0)
     return NASBOTProposer(space, gp=kernel, pool=PoolSettings(listed_at_most=0))
 
 

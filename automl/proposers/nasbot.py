@@ -155,6 +155,7 @@ class NASBOTProposer:
                 transport=False,
                 trend=False,
                 scores="normal",
+                mean_deviation=1.0,
                 sorts=SORTS_OF_CELLS,
                 typical=_TYPICAL_OF_LISTED,
             )

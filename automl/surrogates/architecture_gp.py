@@ -78,6 +78,9 @@ class ArchitectureGPSettings:
             spread; predictions use all.
         max_iterations: L-BFGS iterations of a fit.
         smallest_noise: Lower bound of the noise's variance, that of the scores being 1.
+        mean_deviation: Standard deviation of the prior of the constant mean, around the mean of the scores. A search
+            crowds around what is good, and a few bad networks far away from it say that all the unknown is bad, unless
+            the mean is held.
 
     Raises:
         ValueError: If a sort is unknown or a number out of range.
@@ -95,6 +98,7 @@ class ArchitectureGPSettings:
     fitted_at_most: int = 120
     max_iterations: int = 50
     smallest_noise: float = 1e-4
+    mean_deviation: float = 0.05
 
     def __post_init__(self) -> None:
         unknown = [sort for sort in self.sorts if sort not in SORTS]
@@ -107,7 +111,7 @@ class ArchitectureGPSettings:
         for name in ("refit_every", "fitted_at_most", "max_iterations"):
             if getattr(self, name) < 1:
                 raise ValueError(f"got {name} = {getattr(self, name)}, expected at least 1; raise it.")
-        for name in ("typical", "smallest_noise"):
+        for name in ("typical", "smallest_noise", "mean_deviation"):
             if not getattr(self, name) > 0:
                 raise ValueError(f"got {name} = {getattr(self, name)}, expected a positive number; raise it.")
 
@@ -227,6 +231,7 @@ class ArchitectureGP:
             scores,
             smallest_noise=rung.smallest_noise,
             max_iterations=rung.max_iterations,
+            mean_deviation=self.settings.mean_deviation,
         )
         return Fit(prior, labels, rung.name)
 

@@ -40,11 +40,13 @@ class FittedPrior:
 
 
 class _Model(ExactGP, GPyTorchModel):  # type: ignore[misc]  # gpytorch and botorch are seen without types
-    def __init__(self, inputs: Tensor, scores: Tensor, kernel: Kernel, smallest_noise: float) -> None:
+    def __init__(
+        self, inputs: Tensor, scores: Tensor, kernel: Kernel, smallest_noise: float, mean_deviation: float
+    ) -> None:
         limits = GreaterThan(smallest_noise, transform=torch.exp, inv_transform=torch.log)
         prior = prior_around(_TYPICAL_NOISE, 1.0)
         super().__init__(inputs, scores, GaussianLikelihood(noise_prior=prior, noise_constraint=limits))
-        self.mean_module = ConstantMean(constant_prior=NormalPrior(0.0, 1.0))
+        self.mean_module = ConstantMean(constant_prior=NormalPrior(0.0, mean_deviation))
         self.covar_module = kernel
         self.double()
         self.likelihood.noise = max(_TYPICAL_NOISE, 2 * smallest_noise)
@@ -54,7 +56,13 @@ class _Model(ExactGP, GPyTorchModel):  # type: ignore[misc]  # gpytorch and boto
 
 
 def fit_by_map(
-    kernel: Kernel, inputs: Tensor, scores: Tensor, *, smallest_noise: float, max_iterations: int
+    kernel: Kernel,
+    inputs: Tensor,
+    scores: Tensor,
+    *,
+    smallest_noise: float,
+    max_iterations: int,
+    mean_deviation: float = 1.0,
 ) -> FittedPrior:
     """Fits the kernel's parameters, a constant mean and the noise.
 
@@ -64,11 +72,12 @@ def fit_by_map(
         scores: What was observed, `n`, of about unit variance.
         smallest_noise: Lower bound of the noise's variance.
         max_iterations: L-BFGS iterations; 0 keeps the starting values.
+        mean_deviation: Standard deviation of the constant mean's prior, which is centred at 0.
 
     Raises:
         RuntimeError: If a covariance could not be factorised or a parameter is not finite.
     """
-    model = _Model(inputs, scores, kernel, smallest_noise)
+    model = _Model(inputs, scores, kernel, smallest_noise, mean_deviation)
     if max_iterations:
         with warnings.catch_warnings(), gpytorch.settings.max_cholesky_size(len(scores) + 1):
             warnings.simplefilter("ignore")  # L-BFGS and jittered factorisations report what the check below decides

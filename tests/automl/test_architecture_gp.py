@@ -95,6 +95,24 @@ def test_the_trend_foretells_networks_that_share_no_layer_with_the_observed_ones
     assert np.abs(np.diff(foreseen(trend=False))).max() < 0.1
 
 
+def test_what_is_unknown_is_not_taken_for_bad_because_a_few_networks_were() -> None:
+    """A crowd of good networks that are alike, and two bad ones far away."""
+    crowd = [Candidate(chain(["relu"], [2**i]), {"rate": 0.1 + 0.01 * i}) for i in range(3, 9)]
+    bad = [
+        Candidate(chain(["tanh"] * 3, [8] * 3), {"rate": 0.9}),
+        Candidate(chain(["elu"] * 2, [8] * 2), {"rate": 0.6}),
+    ]
+    losses = [1.0, 1.1, 1.05, 1.2, 1.15, 1.1, 4.0, 5.0]
+    observations = Observations((*crowd, *bad), np.array(losses)[:, None])
+
+    def mean(deviation: float) -> float:
+        settings = ArchitectureGPSettings(mean_deviation=deviation)
+        return ArchitectureGP({"rate": Float(0.0, 1.0)}, settings).fit(observations).prior.mean
+
+    assert mean(1.0) > 0.3
+    assert abs(mean(0.05)) < 0.05
+
+
 def test_leaving_one_out_is_the_joint_density_over_that_of_the_others() -> None:
     space = ChainSpace()
     fitted = ArchitectureGP(space.hyperparameters, QUICK).fit(observe(space, 9))
@@ -219,6 +237,7 @@ def test_candidates_with_and_without_architecture_do_not_mix() -> None:
         ({"fitted_at_most": 0}, "got fitted_at_most = 0, expected at least 1"),
         ({"max_iterations": 0}, "got max_iterations = 0, expected at least 1"),
         ({"typical": 0.0}, "got typical = 0.0, expected a positive number"),
+        ({"mean_deviation": 0.0}, "got mean_deviation = 0.0, expected a positive number"),
         ({"smallest_noise": -1.0}, "got smallest_noise = -1.0, expected a positive number"),
     ],
 )
