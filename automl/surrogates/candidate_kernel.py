@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from gpytorch.constraints import Positive
+from gpytorch.constraints import GreaterThan, Positive
 from gpytorch.kernels import Kernel, MaternKernel
 from gpytorch.priors import LogNormalPrior
 from torch import Tensor
@@ -28,6 +28,7 @@ from kernels.distance_kernel import DistanceTableKernel
 from kernels.priors import prior_around, value_of
 
 _INDICES = 2
+_SMALLEST_LENGTHSCALE = 0.01  # of a range of 1; what is shorter tells no more, and distances of 1e10 lose all digits
 _TYPICAL_WEIGHT_OF_GRAPHS = 0.1  # beside the trend, chosen on development tasks, see BENCHMARKS.md
 
 
@@ -185,7 +186,8 @@ def _with_prior(kernel: Kernel, dimension: int) -> Kernel:
     Hvarfner et al. 2024, "Vanilla Bayesian optimization performs great in high dimensions", equation 7.
     """
     prior = LogNormalPrior(math.sqrt(2) + 0.5 * math.log(dimension), math.sqrt(3))
-    kernel.register_constraint("raw_lengthscale", _positive())
+    limits = GreaterThan(_SMALLEST_LENGTHSCALE, transform=torch.exp, inv_transform=torch.log)
+    kernel.register_constraint("raw_lengthscale", limits)
     kernel.register_prior("lengthscale_prior", prior, value_of("lengthscale"))
     kernel.double()
     kernel.lengthscale = float(prior.mean.clamp_max(math.sqrt(dimension)))

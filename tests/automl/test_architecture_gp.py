@@ -174,10 +174,10 @@ def test_hyperparameters_alone_are_learnt_from() -> None:
 def test_a_failed_fit_falls_back_to_a_looser_one_and_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     real = fit_by_map
 
-    def fails_twice(*args: Any, smallest_noise: float, max_iterations: int) -> Any:
+    def fails_twice(*args: Any, **limits: Any) -> Any:
         if args[0].transport is not None:
             raise RuntimeError("singular")
-        return real(*args, smallest_noise=smallest_noise, max_iterations=max_iterations)
+        return real(*args, **limits)
 
     monkeypatch.setattr(architecture_gp, "fit_by_map", fails_twice)
     gp = ArchitectureGP(ChainSpace().hyperparameters, QUICK)
@@ -189,10 +189,10 @@ def test_a_failed_fit_falls_back_to_a_looser_one_and_says_so(monkeypatch: pytest
 def test_typical_hyperparameters_remain_when_no_fit_works(monkeypatch: pytest.MonkeyPatch) -> None:
     real = fit_by_map
 
-    def fails(*args: Any, smallest_noise: float, max_iterations: int) -> Any:
-        if max_iterations:
+    def fails(*args: Any, **limits: Any) -> Any:
+        if limits["max_iterations"]:
             raise RuntimeError("singular")
-        return real(*args, smallest_noise=smallest_noise, max_iterations=max_iterations)
+        return real(*args, **limits)
 
     monkeypatch.setattr(architecture_gp, "fit_by_map", fails)
     with pytest.warns(RuntimeWarning):

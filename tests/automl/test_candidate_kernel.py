@@ -53,6 +53,36 @@ def test_it_is_the_product_of_graphs_numbers_and_choices(with_graphs: bool) -> N
     np.testing.assert_allclose(kernel(x, diag=True).detach(), expected.diagonal(), rtol=1e-6)
 
 
+def test_the_trend_comes_before_the_graphs() -> None:
+    counts = CountKernel(torch.ones(1, dtype=torch.float64))
+    kernel, generator = CandidateKernel(1, 1, n_summary=2, counts=counts), np.random.default_rng(3)
+    kernel.set_tables(Tables(symmetric(N, 0)[None], None, torch.arange(N)))
+    assert kernel.trend is not None and kernel.trend.numeric is not None and kernel.trend.categorical is not None
+    assert kernel.of_hyperparameters.numeric is not None and kernel.of_hyperparameters.categorical is not None
+    kernel.trend.numeric.lengthscale, kernel.trend.categorical.lengthscale = torch.tensor([[0.3, 2.0, 0.8]]), 1.1
+    kernel.of_hyperparameters.numeric.lengthscale, kernel.of_hyperparameters.categorical.lengthscale = 0.5, 0.9
+    kernel.initialize(raw_weight_of_graphs=torch.tensor(math.log(0.25)))
+    summaries, rates, choices = generator.random((N, 2)), generator.random((N, 1)), generator.integers(0, 3, N)
+    places = torch.arange(N, dtype=torch.float64)[:, None]
+    x = torch.cat([places, places, torch.from_numpy(np.column_stack([summaries, rates, choices]))], dim=1)
+    mismatch = np.not_equal.outer(choices, choices).astype(np.float64)
+    trend = Matern((0.3, 2.0, 0.8), nu=2.5)(np.column_stack([summaries, rates])) * np.exp(-mismatch / 1.1)
+    graphs = counts.forward(places, places).detach().numpy()
+    rest = graphs * Matern(0.5, nu=2.5)(rates) * np.exp(-mismatch / 0.9)
+    np.testing.assert_allclose(kernel(x).to_dense().detach(), trend + 0.25 * rest, rtol=1e-6)
+
+
+def test_no_lengthscale_is_so_short_that_distances_lose_their_digits() -> None:
+    kernel = CandidateKernel(2, 1)
+    numeric = kernel.of_hyperparameters.numeric
+    assert numeric is not None
+    numeric.initialize(raw_lengthscale=torch.full((1, 2), -24.0, dtype=torch.float64))
+    places = torch.arange(N, dtype=torch.float64)[:, None]
+    numbers = torch.rand(N, 2, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    covariance = kernel(torch.cat([places, places, numbers, torch.zeros(N, 1, dtype=torch.float64)], dim=1))
+    assert torch.linalg.eigvalsh(covariance.to_dense()).min() > 0.9
+
+
 def test_every_hyperparameter_has_its_prior() -> None:
     priors = {
         name: (prior, value(module).detach()) for name, module, prior, value, _ in make_kernel(False).named_priors()
