@@ -166,7 +166,7 @@ def _otmann_alone(space: Space) -> Proposer:
     from automl.proposers.nasbot import NASBOTProposer, PoolSettings
     from automl.surrogates.architecture_gp import ArchitectureGPSettings
 
-    kernel = ArchitectureGPSettings(sorts=(), trend=False, scores="normal", mean_deviation=1.0)
+    kernel = ArchitectureGPSettings(sorts=(), trend=False, scores="normal", mean_deviation=1.0, max_iterations=50)
     return NASBOTProposer(space, gp=kernel, pool=PoolSettings(listed_at_most=0))
 
 

@@ -156,6 +156,7 @@ class NASBOTProposer:
                 trend=False,
                 scores="normal",
                 mean_deviation=1.0,
+                max_iterations=50,
                 sorts=SORTS_OF_CELLS,
                 typical=_TYPICAL_OF_LISTED,
             )

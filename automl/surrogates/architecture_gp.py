@@ -96,7 +96,7 @@ class ArchitectureGPSettings:
     refit_always_below: int = 50
     refit_every: int = 5
     fitted_at_most: int = 120
-    max_iterations: int = 50
+    max_iterations: int = 25
     smallest_noise: float = 1e-4
     mean_deviation: float = 0.05
 
