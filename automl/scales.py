@@ -36,8 +36,8 @@ def excess_scores(losses: NDArray[np.float64]) -> NDArray[np.float64]:
     Unlike normal scores they keep by how much one loss is better than another; units and outliers do not matter here
     either.
 
-    >>> excess_scores(np.array([3.0, 1.0, 1e9, 2.0])).round(2).tolist()
-    [-0.46, -0.46, 1.73, -0.46]
+    >>> excess_scores(np.array([3.0, 1.0, 9.0, 2.0])).round(2).tolist()
+    [-0.05, -1.07, 1.62, -0.5]
     """
     excess = np.log1p(comparable(losses))
     spread = float(excess.std())
