@@ -188,7 +188,8 @@ class TransferSampler(BaseSampler):
     def after_trial(self, study: Study, trial: FrozenTrial, state: TrialState, values: Sequence[float] | None) -> None:
         """Passes the news on to the base sampler; a guess that answered none of the objective's calls is taken back."""
         target, params = self._proposed.pop(trial._trial_id, (None, {}))
-        if target is not None and target.is_guessed and not params.keys() & trial.params.keys():
+        asked = trial.params.keys()  # none where the objective failed before it asked
+        if target is not None and target.is_guessed and asked and not params.keys() & asked:
             seconds = trial.system_attrs.get(PROPOSAL, {}).get("seconds", 0.0)
             notes = Decision("base", 0.0, "the objective asks for nothing that past studies searched").notes
             write_attribute(study, trial, TRANSFER, notes)

@@ -111,6 +111,15 @@ def test_a_guess_that_the_objective_did_not_ask_for_is_told_as_the_base_s_trial(
     assert "origin" not in told[PROPOSAL]["notes"]
 
 
+def test_a_guess_stands_where_the_objective_failed_before_it_asked() -> None:
+    def failing(trial: optuna.Trial) -> float:
+        raise RuntimeError("before any parameter")
+
+    storage = InMemoryStorage()
+    past(storage, "first")
+    assert models(search(["first"], storage, objective=failing, n=1)) == ["transfer"]
+
+
 def test_sources_are_never_written_to() -> None:
     storage = InMemoryStorage()
     source = past(storage, "first")
