@@ -24,44 +24,61 @@ from torch import Tensor
 from kernels.priors import prior_around, value_of
 from kernels.weisfeiler_lehman import Counts
 
+Elements = NDArray[np.uint64]
 Distances = NDArray[np.float32] | NDArray[np.uint8]
+
 _LARGEST_BYTE = 255
+_STEP = np.uint64(0x9E3779B97F4A7C15)  # odd, and far from the differences of small keys
+_BEYOND = np.array([np.iinfo(np.uint64).max], dtype=np.uint64)  # no element comes after it
+
+
+def elements_of(counts: Counts) -> Elements:
+    """Counts as a set: a key counted m times becomes the m elements (key, 1) to (key, m), each a number.
+
+    So the sum of the minima of two counts is the size of the intersection of their sets.
+
+    Args:
+        counts: Numbers of times by key; keys are 64-bit digests or small, so that no two elements coincide.
+
+    Returns:
+        As many numbers as was counted, in no order.
+    """
+    keys = np.fromiter(counts.keys(), dtype=np.uint64, count=len(counts))
+    numbers = np.fromiter(counts.values(), dtype=np.int64, count=len(counts))
+    ends = numbers.cumsum()
+    nth = np.arange(ends[-1] if len(ends) else 0) - np.repeat(ends - numbers, numbers)
+    elements: Elements = np.repeat(keys, numbers) + nth.astype(np.uint64) * _STEP
+    return elements
 
 
 class CountVectors:
     """Counts of one sort for n graphs, ready for L1 distances from other graphs.
 
-    A key counted m times becomes the m binary columns (key, 1) to (key, m): then the sum of the minima of two counts
-    is a dot product, and |c - c'|_1 = |c|_1 + |c'|_1 - 2 sum_k min(c_k, c'_k) a sparse matrix product.
+    |c - c'|_1 = |c|_1 + |c'|_1 - 2 sum_k min(c_k, c'_k), and the last sum is a sparse matrix product of rows of bits.
 
     Args:
-        counts: The n mappings from key to number.
+        graphs: The counts of each graph, as `elements_of` gives them.
     """
 
-    def __init__(self, counts: Sequence[Counts]) -> None:
-        self._columns: dict[tuple[int, int], int] = {}
-        for row in counts:
-            for key, number in row.items():
-                for i in range(number):
-                    self._columns.setdefault((key, i), len(self._columns))
-        self._totals = _totals(counts)
-        self._transposed = self._binary(counts).T.tocsr()
+    def __init__(self, graphs: Sequence[Elements]) -> None:
+        self._columns = np.unique(np.concatenate([*graphs, _BEYOND]))
+        self._totals = _totals(graphs)
+        self._transposed = self._bits(graphs).T.tocsr()
 
-    def _binary(self, counts: Sequence[Counts]) -> csr_array:
-        """The rows of binary columns; keys that no graph of this collection has are left out."""
-        rows = [
-            [self._columns[key, i] for key, number in row.items() for i in range(number) if (key, i) in self._columns]
-            for row in counts
-        ]
-        starts = np.cumsum([0, *map(len, rows)])
-        indices = np.array([column for row in rows for column in row], dtype=np.int64)
-        shape = (len(counts), max(len(self._columns), 1))
-        return csr_array((np.ones(len(indices), dtype=np.float32), indices, starts), shape=shape)
+    def _bits(self, graphs: Sequence[Elements]) -> csr_array:
+        """A row a graph, a column a code; elements that no graph of this collection has are left out."""
+        everything = np.concatenate([*graphs, _BEYOND[:0]])
+        columns = np.searchsorted(self._columns, everything)
+        known = self._columns[columns] == everything
+        rows = np.repeat(np.arange(len(graphs)), [len(graph) for graph in graphs])
+        starts = np.searchsorted(rows[known], np.arange(len(graphs) + 1))
+        shape = (len(graphs), len(self._columns))
+        return csr_array((np.ones(starts[-1], dtype=np.float32), columns[known], starts), shape=shape)
 
-    def distances(self, counts: Sequence[Counts]) -> Distances:
-        """L1 distances from other graphs, an array `len(counts) x n`; bytes where they fit, to keep tables small."""
-        shared = (self._binary(counts) @ self._transposed).toarray()
-        distances: NDArray[np.float32] = np.add.outer(_totals(counts), self._totals) - 2 * shared
+    def distances(self, graphs: Sequence[Elements]) -> Distances:
+        """L1 distances from other graphs, an array `len(graphs) x n`; bytes where they fit, to keep tables small."""
+        shared = (self._bits(graphs) @ self._transposed).toarray()
+        distances: NDArray[np.float32] = np.add.outer(_totals(graphs), self._totals) - 2 * shared
         return distances.astype(np.uint8) if distances.max(initial=0) <= _LARGEST_BYTE else distances
 
 
@@ -112,19 +129,18 @@ class CountKernel(Kernel):  # type: ignore[misc]  # gpytorch has no types
         if diag:
             return self.outputscale.sum().expand(x1.shape[:-1])
         weights, decays = self.outputscale, self.beta / self.scales
-        table = self.table[:, _as_slice(x1)][:, :, _as_slice(x2)]
+        table = self.table[:, consecutive(x1[..., 0].long())][:, :, consecutive(x2[..., 0].long())]
         terms = (w * torch.exp(-decay * d.to(w)) for w, decay, d in zip(weights, decays, table, strict=True))
         total: Tensor = reduce(torch.add, terms)
         return total
 
 
-def _as_slice(x: Tensor) -> slice | Tensor:
-    """Indices, as a slice where they are consecutive: the usual case, which then copies nothing of a large table."""
-    indices = x[..., 0].long()
+def consecutive(indices: Tensor) -> slice | Tensor:
+    """Indices, `n`, as a slice where they are consecutive: the usual case, which then copies nothing of a table."""
     if len(indices) and bool((indices.diff() == 1).all()):
         return slice(int(indices[0]), int(indices[-1]) + 1)
     return indices
 
 
-def _totals(counts: Sequence[Counts]) -> NDArray[np.float32]:
-    return np.array([sum(row.values()) for row in counts], dtype=np.float32)
+def _totals(graphs: Sequence[Elements]) -> NDArray[np.float32]:
+    return np.array([len(graph) for graph in graphs], dtype=np.float32)

@@ -32,6 +32,7 @@ from gpytorch.priors import Prior
 from linear_operator.utils.errors import NanError  # type: ignore[import-untyped]  # it publishes no types
 from torch import Tensor
 
+from kernels.count_kernel import consecutive
 from kernels.priors import value_of
 
 # Eigenvalues above minus this, relative to the mean of the diagonal, count as rounding and not as indefiniteness.
@@ -45,6 +46,7 @@ class DistanceTableKernel(Kernel):  # type: ignore[misc]  # gpytorch has no type
 
     Args:
         distances: A table `N x N x C` of C distances between N rows, float32 or float64; the parameters take its dtype.
+            Where only `a` of the rows are anchors, `a x N x C` is enough, in their order.
         groups: The columns of each of G exponentials; all columns in one by default.
         powers: The power of each group's distances, above 0 and at most 2; all 1 by default.
         anchors: The rows Z at which k is kept, an index tensor `a`; all by default. With the observed rows as anchors a
@@ -58,12 +60,13 @@ class DistanceTableKernel(Kernel):  # type: ignore[misc]  # gpytorch has no type
         outputscale_constraint: Constraint of `outputscale`; positive by default.
 
     Raises:
-        ValueError: If the table is not square or of another type, groups, powers and columns disagree, or an anchor is
-            no row.
+        ValueError: If the table has another shape or type, groups, powers and columns disagree, or an anchor is no row.
     """
 
-    table: Tensor  # (C, N, N), scaled and raised to its group's power
+    table: Tensor  # (a, N, C), raised to its groups' powers
+    among_anchors: Tensor  # (a, a, C), of the same
     scales: Tensor  # (C,)
+    membership: Tensor  # (C, G), 1 where a column is of a group
     anchors: Tensor  # (a,)
     position: Tensor  # (N,): a row's place among the anchors, -1 for others
 
@@ -89,8 +92,9 @@ class DistanceTableKernel(Kernel):  # type: ignore[misc]  # gpytorch has no type
         self.powers = list(powers or [1.0] * len(self.groups))
         self._check_groups(n_columns)
         _check_table(distances, n_columns, anchors)
-        for name in ("table", "scales", "anchors", "position"):
+        for name in ("table", "among_anchors", "scales", "anchors", "position"):
             self.register_buffer(name, torch.empty(0))
+        self.register_buffer("membership", _membership(self.groups, n_columns).to(distances))
         self.scales = _median_distances(distances, anchors) if scales is None else scales.to(distances)
         self.set_table(distances, anchors)
         self._register("beta", n_columns, distances.dtype, beta_prior, beta_constraint)
@@ -144,32 +148,35 @@ class DistanceTableKernel(Kernel):  # type: ignore[misc]  # gpytorch has no type
         self._set(value, "outputscale")
 
     def set_table(self, distances: Tensor, anchors: Tensor | None = None) -> None:
-        """Puts another table `N x N x C` in place, with the scales and parameters as they are.
+        """Puts another table, `N x N x C` or `a x N x C`, in place, with the scales and parameters as they are.
 
         So a fitted model can be asked about new rows: put the observed rows first as they were, with them as anchors.
 
         Raises:
-            ValueError: If the table is not square, has another number of columns, or an anchor is no row.
+            ValueError: If the table has another shape, or an anchor is no row.
         """
         _check_table(distances, len(self.scales), anchors)
-        n = len(distances)
+        n = distances.shape[1]
         anchors = torch.arange(n) if anchors is None else anchors.long()
-        columns = distances.to(self.scales).permute(2, 0, 1) / self.scales[:, None, None]
-        for group, power in zip(self.groups, self.powers, strict=True):
-            columns[group] = columns[group] ** power
-        self.table = columns
+        is_whole = len(distances) == n
+        self.table = self._powers(distances[consecutive(anchors)] if is_whole else distances).to(self.scales)
         self.anchors = anchors
         self.position = torch.full((n,), -1).scatter(0, anchors, torch.arange(len(anchors)))
-        self._anchor_table = self.table[:, anchors[:, None], anchors]
+        self.among_anchors = self.table[:, consecutive(anchors)].contiguous()
+
+    def _powers(self, distances: Tensor) -> Tensor:
+        """The distances raised to their groups' powers."""
+        if all(power == 1 for power in self.powers):
+            return distances
+        return distances ** (self.membership @ torch.tensor(self.powers).to(self.membership)).to(distances)
 
     def _exponentials(self, table: Tensor) -> Tensor:
-        """k from entries `C x ...` of the table; the parameters' batch shape stands before the last two dimensions."""
-        total = torch.zeros((), dtype=table.dtype)
-        for g, group in enumerate(self.groups):
-            exponent = torch.zeros((), dtype=table.dtype)
-            for column in group:
-                exponent = exponent + self.beta[..., column, None, None] * table[column]
-            total = total + self.outputscale[..., g, None, None] * torch.exp(-exponent)
+        """k from entries `... x n x m x C` of the table; the parameters' batch shape stands before n and m."""
+        decays = (self.beta / self._powers(self.scales))[..., None] * self.membership
+        weights = self.outputscale[..., None]
+        if self.batch_shape:
+            decays, weights = decays[..., None, :, :], weights[..., None, :, :]
+        total: Tensor = (torch.exp(-(table @ decays)) @ weights)[..., 0]
         return total
 
     def forward(self, x1: Tensor, x2: Tensor, diag: bool = False, **params: Any) -> Tensor:
@@ -178,7 +185,7 @@ class DistanceTableKernel(Kernel):  # type: ignore[misc]  # gpytorch has no type
         Gradients with respect to the parameters are exact among anchors. Where K_ZZ is indefinite its eigenvectors are
         held constant in the covariances of other rows.
         """
-        among_anchors = self._exponentials(self._anchor_table)
+        among_anchors = self._exponentials(self.among_anchors)
         basis = _basis(among_anchors.detach())
         rows = _indices(x1)
         if diag:
@@ -189,29 +196,38 @@ class DistanceTableKernel(Kernel):  # type: ignore[misc]  # gpytorch has no type
         return self._block(rows, columns, among_anchors, basis)
 
     def _diagonal(self, rows: Tensor, basis: _Basis) -> Tensor:
-        own = self._exponentials(self.table[:, :1, :1])[..., 0].expand(*self.batch_shape, 1)
+        own = self.outputscale.sum(-1, keepdim=True)
         known = self._features(rows, basis).square().sum(-2)
         is_anchor = self.position[rows] >= 0
         return torch.where(is_anchor, own if basis.is_complete else known, torch.maximum(own, known))
 
     def _block(self, rows: Tensor, columns: Tensor, among_anchors: Tensor, basis: _Basis) -> Tensor:
         i, j = rows[..., :, None], columns[..., None, :]
-        k = self._exponentials(self.table[:, i, j])
         are_anchors = (self.position[i] >= 0, self.position[j] >= 0)
+        if basis.is_complete and are_anchors[0].all():
+            return self._exponentials(self._rows(self.position[rows], columns))
         neither = ~(are_anchors[0] | are_anchors[1])
-        if basis.is_complete and not neither.any():
-            return k
         nystroem = self._features(rows, basis).mT @ self._features(columns, basis)
-        corrected = torch.where(neither & (i == j), torch.maximum(k, nystroem), nystroem)
+        own = self.outputscale.sum(-1)[..., None, None]
+        corrected = torch.where(neither & (i == j), torch.maximum(own, nystroem), nystroem)
         if basis.is_complete:
+            from_row = self.table[self.position[i].clamp_min(0), j]
+            from_column = self.table[self.position[j].clamp_min(0), i]
+            k = self._exponentials(torch.where(are_anchors[0][..., None], from_row, from_column))
             return torch.where(neither, corrected, k)
         positive = _positive_part(among_anchors)
         kept = _gather(positive, self.position[i].clamp_min(0), self.position[j].clamp_min(0))
         return torch.where(are_anchors[0] & are_anchors[1], kept, corrected)
 
+    def _rows(self, places: Tensor, columns: Tensor) -> Tensor:
+        """Entries of the table between anchors, given by place, and rows: `... x n x m x C`."""
+        if places.dim() == columns.dim() == 1:
+            return self.table[consecutive(places)][:, consecutive(columns)]
+        return self.table[places[..., :, None], columns[..., None, :]]
+
     def _features(self, rows: Tensor, basis: _Basis) -> Tensor:
         """phi of rows, `batch_shape x r x n`."""
-        return basis.features(self._exponentials(self.table[:, self.anchors[:, None], rows[..., None, :]]))
+        return basis.features(self._exponentials(self._rows(torch.arange(len(self.anchors)), rows)))
 
 
 @dataclass(frozen=True, eq=False)
@@ -297,11 +313,12 @@ def _check_dtype(distances: Tensor) -> None:
 
 
 def _check_table(distances: Tensor, n_columns: int, anchors: Tensor | None) -> None:
-    n = len(distances)
-    if distances.shape != (n, n, n_columns):
+    n = distances.shape[1] if distances.dim() == 3 else len(distances)
+    rows = {n} if anchors is None else {n, len(anchors)}
+    if distances.dim() != 3 or len(distances) not in rows or distances.shape[2] != n_columns:
         raise ValueError(
-            f"got distances of shape {tuple(distances.shape)}, expected N x N x {n_columns}; "
-            "pass one square table for every column."
+            f"got distances of shape {tuple(distances.shape)}, expected N x N x {n_columns}, "
+            f"or a x N x {n_columns} for a anchors; pass one such table for every column."
         )
     if anchors is not None and len(anchors) and not 0 <= int(anchors.min()) <= int(anchors.max()) < n:
         raise ValueError(
@@ -310,13 +327,22 @@ def _check_table(distances: Tensor, n_columns: int, anchors: Tensor | None) -> N
         )
 
 
+def _membership(groups: Sequence[Sequence[int]], n_columns: int) -> Tensor:
+    membership = torch.zeros(n_columns, len(groups))
+    for g, group in enumerate(groups):
+        membership[list(group), g] = 1.0
+    return membership
+
+
 def _indices(x: Tensor) -> Tensor:
     return x[..., 0].round().long()
 
 
 def _median_distances(distances: Tensor, anchors: Tensor | None) -> Tensor:
-    """The median positive distance of each column, 1 where there is none."""
-    among = distances if anchors is None else distances[anchors.long()[:, None], anchors.long()]
-    columns = among.reshape(-1, among.shape[-1]).T
+    """The median positive distance of each column among anchors, 1 where there is none."""
+    if anchors is not None:
+        rows = distances[anchors.long()] if len(distances) == distances.shape[1] else distances
+        distances = rows[:, anchors.long()]
+    columns = distances.reshape(-1, distances.shape[-1]).T
     medians = [column[column > 0].median() if (column > 0).any() else torch.ones(()).to(column) for column in columns]
     return torch.stack(medians).to(distances)

@@ -29,7 +29,7 @@ Counts = Mapping[int, int]
 Direction = Literal["parents", "children", "both"]
 
 _PATH_LIMIT = 512
-_LARGEST_COUNT = 255  # as `kernels.count_kernel` makes a column of every unit of a count
+_LARGEST_COUNT = 255  # as `kernels.count_kernel` makes an element of every unit of a count
 _CACHED_NETWORKS = 8192
 
 

@@ -245,23 +245,18 @@ class ArchitectureGP:
 
     def tables_among(self, observed: CandidatePool, *, transport: bool) -> Tables:
         """The distances among observed candidates."""
-        counts = torch.from_numpy(observed.distances(observed.candidates)).double() if observed.sorts else None
+        counts = torch.from_numpy(observed.distances(observed)).double() if observed.sorts else None
         has_transport = transport and observed.has_architectures
         return Tables(
             counts,
-            self.transport_table(observed.candidates, ()) if has_transport else None,
+            self.transport_distances(observed.candidates, observed.candidates) if has_transport else None,
             torch.arange(len(observed)),
         )
 
-    def transport_table(self, observed: Sequence[Candidate], others: Sequence[Candidate]) -> Tensor:
-        """OTMANN distances of observed and then other candidates, `N x N x C`; those among others are left zero."""
-        graphs = [graph_of(candidate) for candidate in (*observed, *others)]
-        n = len(observed)
-        filled = torch.from_numpy(np.concatenate(self.distances.distances(graphs[:n], graphs), axis=-1))
-        table = torch.zeros(len(graphs), len(graphs), filled.shape[-1], dtype=torch.float64)
-        table[:n] = filled
-        table[:, :n] = filled.transpose(0, 1)
-        return table
+    def transport_distances(self, observed: Sequence[Candidate], others: Sequence[Candidate]) -> Tensor:
+        """OTMANN distances d and d_bar of `n` observed candidates from `m` others, `n x m x C`."""
+        graphs = [[graph_of(candidate) for candidate in candidates] for candidates in (observed, others)]
+        return torch.from_numpy(np.concatenate(self.distances.distances(*graphs), axis=-1))
 
 
 class FittedArchitectureGP:
@@ -282,6 +277,7 @@ class FittedArchitectureGP:
         self.inputs = inputs(self.observed, 0, fit.labels)
         self._kernels = {torch.float64: cast(CandidateKernel, fit.prior.kernel)}
         self.has_transport = self.kernel(torch.float64).transport is not None
+        self.tables = gp.tables_among(self.observed, transport=self.has_transport)
         self.scores = torch.from_numpy(gp.scores(observations.values[:, 0]))
         self._condition()
 
@@ -294,7 +290,7 @@ class FittedArchitectureGP:
     def _condition(self) -> None:
         """Factorises the covariance of the observations and solves for the weight of each."""
         kernel = self.kernel(torch.float64)
-        kernel.set_tables(self.gp.tables_among(self.observed, transport=self.has_transport))
+        kernel.set_tables(self.tables)
         covariance = kernel.forward(self.inputs, self.inputs)
         self.factor = stable_cholesky(covariance, self.prior.noise)
         self.weights = torch.cholesky_solve((self.scores - self.prior.mean)[:, None], self.factor)[:, 0]
@@ -338,11 +334,9 @@ class _PoolPosterior:
         self._pool = pool
         self._n = len(fitted.observed)
         self._inputs = inputs(pool, self._n, fitted.labels).to(dtype)
-        self._transport = (
-            fitted.gp.transport_table(fitted.observed.candidates, pool.candidates) if fitted.has_transport else None
-        )
+        self._transport = _joined(fitted, pool)
         self._noise = fitted.prior.noise
-        self._set_tables(pool.distances_from(fitted.observed))
+        self._set_tables(pool.distances(fitted.observed))
         known = self._kernel.forward(fitted.inputs.to(dtype), self._inputs)
         self._explained = torch.linalg.solve_triangular(fitted.factor.to(dtype), known, upper=False)
         self._mean = fitted.prior.mean + fitted.weights.to(dtype) @ known
@@ -357,12 +351,20 @@ class _PoolPosterior:
         return GaussianPool(self._mean.double(), variance.double(), self._covariance, self._noise)
 
     def _covariance(self, rows: Tensor, columns: Tensor) -> Tensor:
-        candidates = [self._pool.candidates[i] for i in rows.tolist()]
-        self._set_tables(self._pool.distances(candidates)[:, :, columns.numpy()])
+        some = self._pool.part(rows.tolist())
+        self._set_tables(self._pool.distances(some)[:, :, columns.numpy()])
         x1, x2 = self._inputs[rows], self._inputs[columns]
         x1[:, 0], x2[:, 0] = torch.arange(len(rows)), torch.arange(len(columns))
         known: Tensor = self._explained[:, rows].mT @ self._explained[:, columns]
         return self._kernel.forward(x1, x2).double() - known.double()
+
+
+def _joined(fitted: FittedArchitectureGP, pool: CandidatePool) -> Tensor | None:
+    """OTMANN distances of the observed candidates from themselves and then from those of the pool."""
+    among = fitted.tables.transport
+    if among is None:
+        return None
+    return torch.cat([among, fitted.gp.transport_distances(fitted.observed.candidates, pool.candidates)], dim=1)
 
 
 def inputs(pool: CandidatePool, n_before: int, labels: Sequence[str] | None) -> Tensor:

@@ -38,7 +38,7 @@ class Tables:
 
     Args:
         counts: L1 distances of counts between r candidates and c others, `G x r x c`; None without such a kernel.
-        transport: OTMANN distances between N candidates, `N x N x C`; only those with an anchor need be right.
+        transport: OTMANN distances of the observed candidates from N, `a x N x C`; None without such a kernel.
         anchors: Which of the N candidates have been observed, `a` indices.
     """
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from functools import cached_property, partial
+from functools import cached_property, lru_cache, partial
 from typing import cast
 
 import numpy as np
@@ -13,7 +13,7 @@ from torch import Tensor
 from automl.observations import Candidate
 from automl.parameters import Categorical, Parameter
 from kernels.architecture import Architecture
-from kernels.count_kernel import CountVectors, Distances
+from kernels.count_kernel import CountVectors, Distances, Elements, elements_of
 from kernels.graph_summary import summary
 from kernels.weisfeiler_lehman import (
     Counts,
@@ -46,6 +46,7 @@ SORTS_OF_CELLS = ("labels", "edges", "stars", "shape", "prefixes")
 """For bare cells, whose layers have no units."""
 
 _REMEMBERED_ROWS = 512
+_REMEMBERED_COUNTS = 16_384  # those of the observed networks are asked for at every proposal
 
 
 class HyperparameterCodes:
@@ -98,17 +99,22 @@ class CandidatePool:
         return torch.from_numpy(np.stack(rows))
 
     @cached_property
+    def _counted(self) -> list[list[Elements]]:
+        graphs = [graph_of(candidate) for candidate in self.candidates] if self.sorts else []
+        return [[_elements(sort, graph) for graph in graphs] for sort in self.sorts]
+
+    @cached_property
     def _vectors(self) -> list[CountVectors]:
-        return [CountVectors(_counts(sort, self.candidates)) for sort in self.sorts]
+        return [CountVectors(counted) for counted in self._counted]
 
-    def distances(self, others: Sequence[Candidate]) -> Distances:
+    def part(self, places: Sequence[int]) -> CandidatePool:
+        """A pool of some of the candidates."""
+        return CandidatePool([self.candidates[place] for place in places], self.sorts, self._codes)
+
+    def distances(self, others: CandidatePool) -> Distances:
         """L1 distances of the counts of other candidates from those of the pool, `G x len(others) x N`."""
-        tables = [v.distances(_counts(sort, others)) for v, sort in zip(self._vectors, self.sorts, strict=True)]
+        tables = [v.distances(counted).T for v, counted in zip(others._vectors, self._counted, strict=True)]
         return _stacked(tables) if tables else np.empty((0, len(others), len(self)), dtype=np.uint8)
-
-    def distances_from(self, observed: CandidatePool) -> Distances:
-        """The same from observed candidates, whose counts are at hand, `G x n x N`."""
-        return observed.distances(self.candidates).swapaxes(1, 2)
 
 
 class ListedPool(CandidatePool):
@@ -123,20 +129,17 @@ class ListedPool(CandidatePool):
         """The place of each candidate, by digest."""
         return {candidate.digest: i for i, candidate in enumerate(self.candidates)}
 
-    def distances(self, others: Sequence[Candidate]) -> Distances:
+    def distances(self, others: CandidatePool) -> Distances:
         """As in `CandidatePool`; only others that did not ask lately cost a computation."""
-        new = {other.digest: other for other in others if other.digest not in self._remembered}
+        new = {other.digest: i for i, other in enumerate(others.candidates) if other.digest not in self._remembered}
         if new:
-            computed = super().distances(tuple(new.values()))
+            asking = others.part(list(new.values()))._counted
+            computed = _stacked([v.distances(counted) for v, counted in zip(self._vectors, asking, strict=True)])
             self._remembered |= dict(zip(new, computed.swapaxes(0, 1), strict=True))
-        table = _stacked([self._remembered[other.digest] for other in others], axis=1)
+        table = _stacked([self._remembered[other.digest] for other in others.candidates], axis=1)
         for digest in list(self._remembered)[: -max(_REMEMBERED_ROWS, len(others))]:
             del self._remembered[digest]
         return table
-
-    def distances_from(self, observed: CandidatePool) -> Distances:
-        """As in `CandidatePool`."""
-        return self.distances(observed.candidates)
 
 
 def graph_of(candidate: Candidate) -> Architecture:
@@ -153,8 +156,9 @@ def graph_of(candidate: Candidate) -> Architecture:
     return candidate.architecture
 
 
-def _counts(sort: str, candidates: Sequence[Candidate]) -> list[Counts]:
-    return [SORTS[sort](graph_of(candidate)) for candidate in candidates]
+@lru_cache(maxsize=_REMEMBERED_COUNTS)
+def _elements(sort: str, graph: Architecture) -> Elements:
+    return elements_of(SORTS[sort](graph))
 
 
 def _stacked(tables: Sequence[Distances], axis: int = 0) -> Distances:

@@ -69,7 +69,7 @@ def test_the_posterior_is_the_one_that_gpytorch_computes() -> None:
     both = gp.pool_of((*observations.candidates, *asked))
     kernel = fitted.prior.kernel
     assert isinstance(kernel, CandidateKernel)
-    kernel.set_tables(Tables(torch.from_numpy(both.distances(both.candidates)), None, torch.arange(12)))
+    kernel.set_tables(Tables(torch.from_numpy(both.distances(both)), None, torch.arange(12)))
     x, y = inputs(both, 0, fitted.labels), fitted.scores
     plain = _PlainGP(x[:12], y, kernel, fitted.prior.mean, fitted.prior.noise).eval()
     with gpytorch.settings.fast_pred_var(False), torch.no_grad():

@@ -145,7 +145,7 @@ def test_label_costs_of_the_user_decide_how_far_networks_lie_apart() -> None:
 
     def distance(costs: LabelCosts | None) -> float:
         gp = ArchitectureGP({}, ArchitectureGPSettings(label_costs=costs))
-        return float(gp.transport_table([Candidate(layers[0], {})], [Candidate(layers[1], {})])[0, 1].max())
+        return float(gp.transport_distances([Candidate(layers[0], {})], [Candidate(layers[1], {})]).max())
 
     labels = mlp_label_costs().labels
     never = LabelCosts(labels, tuple(tuple(0.0 if a == b else np.inf for b in labels) for a in labels))

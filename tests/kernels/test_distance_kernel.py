@@ -133,6 +133,19 @@ def test_the_training_covariance_does_not_depend_on_the_other_rows(
 
 
 @pytest.mark.parametrize("powers", [(1.0, 1.0), (2.0, 2.0)])
+@pytest.mark.parametrize("anchors", [torch.arange(A), torch.tensor([20, 3, 7])])
+def test_the_rows_of_the_anchors_are_all_that_is_needed_of_the_table(
+    distances: Tensor, anchors: Tensor, powers: tuple[float, float]
+) -> None:
+    whole = make_kernel(distances, powers=powers, beta=0.15, anchors=anchors)
+    rows = make_kernel(distances[anchors], powers=powers, beta=0.15, anchors=anchors)
+    torch.testing.assert_close(dense(rows, INDICES), dense(whole, INDICES))
+    torch.testing.assert_close(rows(INDICES, diag=True), whole(INDICES, diag=True))
+    whole.set_table(distances[anchors], anchors)
+    torch.testing.assert_close(dense(whole, INDICES[:5], INDICES), dense(rows, INDICES[:5], INDICES))
+
+
+@pytest.mark.parametrize("powers", [(1.0, 1.0), (2.0, 2.0)])
 @pytest.mark.parametrize("batch_shape", [torch.Size(), torch.Size([3])])
 def test_batches_of_indices_equal_a_loop(
     distances: Tensor, powers: tuple[float, float], batch_shape: torch.Size
@@ -266,9 +279,12 @@ def test_arguments_that_disagree_with_the_table_are_refused(arguments: dict[str,
         DistanceTableKernel(torch.rand(5, 5, 3), **arguments)  # type: ignore[arg-type]  # wrong on purpose
 
 
-def test_a_table_that_is_not_square_is_refused() -> None:
-    with pytest.raises(ValueError, match=r"got distances of shape \(5, 4, 3\), expected N x N x 3"):
-        DistanceTableKernel(torch.rand(5, 4, 3))
+@pytest.mark.parametrize("anchors", [None, torch.arange(4)])
+def test_a_table_that_is_neither_square_nor_of_the_anchors_is_refused(anchors: Tensor | None) -> None:
+    with pytest.raises(ValueError, match=r"got distances of shape \(5, 6, 3\), expected N x N x 3, or a x N x 3"):
+        DistanceTableKernel(torch.rand(5, 6, 3), anchors=anchors)
+    with pytest.raises(ValueError, match=r"got distances of shape \(5, 5\), expected N x N x "):
+        DistanceTableKernel(torch.rand(5, 5), anchors=anchors)
 
 
 def test_a_row_that_the_anchors_explain_more_than_fully_has_what_they_explain_as_its_variance() -> None:

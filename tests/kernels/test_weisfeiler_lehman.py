@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kernels.architecture import Architecture
-from kernels.count_kernel import CountVectors
+from kernels.count_kernel import CountVectors, elements_of
 from kernels.weisfeiler_lehman import (
     Counts,
     count_matrix,
@@ -145,8 +145,8 @@ def test_paths_beyond_counting_are_not_counted_one_by_one() -> None:
     network = Architecture(("ip", *["relu"] * n, "op"), (None, *[8] * n, None), tuple(edges))
     for counts in (label_path_counts(network), label_prefix_counts(network)):
         assert sum(counts.values()) < 255 * len(network) ** 2
-        # A column for each unit of a count: this would not fit into memory.
-        assert CountVectors([counts]).distances([counts, {}]).tolist() == [[0], [sum(counts.values())]]
+        counted, nothing = elements_of(counts), elements_of({})  # an element for each unit of a count
+        assert CountVectors([counted]).distances([counted, nothing]).tolist() == [[0], [sum(counts.values())]]
 
 
 def test_depths_are_counted_along_the_longest_path() -> None:
