@@ -15,7 +15,7 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from itertools import permutations, product
+from itertools import cycle, permutations, product
 from typing import Any, Final
 
 import numpy as np
@@ -126,8 +126,7 @@ class CellSpace(Space):
             raise ValueError(
                 f"got the operations {sorted(taken)}, whose labels are those of layers of an MLP or CNN; rename them."
             )
-        idle = {self.identity} if self.links else {self.zero}
-        if not set(self.operations) - idle:
+        if not self._at_work:
             raise ValueError(
                 f"got the operations {self.operations}, expected at least one that computes something; add one."
             )
@@ -169,13 +168,40 @@ class CellSpace(Space):
 
     @cached_property
     def initial(self) -> tuple[Candidate, ...]:
-        """A chain of NAS-Bench-201's convolutions past which the input skips, where such cells are stacked."""
-        if self.links or not self.channels or not {_CONVOLUTION, _SKIP} <= set(self.operations):
+        """Bare cells of one operation each; where NAS-Bench-201's are stacked, a chain of convolutions.
+
+        What an operation is worth shows plainest without others beside it (BENCHMARKS.md, "cells of one operation"). Of
+        patterns of links each operation takes two that are far apart, the next operation the next two, so that patterns
+        take turns. Past the chain of convolutions the input skips.
+        """
+        if not self.channels:
+            return tuple(dict.fromkeys(map(self._beginning, self._alone())))
+        if self.links or not {_CONVOLUTION, _SKIP} <= set(self.operations):
             return ()
         chosen = {(tail, head): _CONVOLUTION if head == tail + 1 else self.zero for tail, head in self._pairs}
         chosen[0, self.vertices - 1] = _SKIP
-        operations = {f"operation_{tail}_{head}": label for (tail, head), label in chosen.items()}
-        return (self.nearest({**COMMON_PRACTICE, **operations}),)
+        return (self._beginning([chosen[pair] for pair in self._pairs]),)
+
+    @property
+    def _at_work(self) -> tuple[str, ...]:
+        """The operations that compute something."""
+        idle = self.identity if self.links else self.zero
+        return tuple(label for label in self.operations if label != idle)
+
+    def _alone(self) -> list[tuple[str, ...]]:
+        """Choices of links and operations in which all operations are the same."""
+        if not self.links:
+            return [(operation,) * len(self._pairs) for operation in self._at_work]
+        n = len(self.links)
+        patterns = [self.links[(i + shift) % n] for shift in (0, n // 2) for i in range(len(self._at_work))]
+        return [
+            (_pattern_name(pattern), *[operation] * len(pattern))
+            for pattern, operation in zip(patterns, cycle(self._at_work), strict=False)
+        ]
+
+    def _beginning(self, chosen: Sequence[str]) -> Candidate:
+        """A choice of links and operations with the hyperparameters of common practice."""
+        return self.nearest({**COMMON_PRACTICE, **dict(zip(self._structure, chosen, strict=True))})
 
     def for_task(self, kind: Kind, image_size: int | None = None) -> CellSpace:
         """The same cells with the decision layer of a task, and no stage that its images are too small for."""

@@ -10,7 +10,7 @@ import pytest
 from automl.observations import Candidate
 from automl.parameters import Float, Value
 from automl.spaces.base import Space
-from automl.spaces.cell import GRAPH_OPERATIONS, CellSpace
+from automl.spaces.cell import EDGE_OPERATIONS, GRAPH_OPERATIONS, CellSpace
 from kernels.architecture import Architecture
 from tests.contracts.space import SpaceContract
 
@@ -73,8 +73,32 @@ def test_stacked_cells_begin_with_a_chain_of_convolutions_past_which_the_input_s
     (simple,) = space.initial
     chosen = {name: value for name, value in space.encode(simple).items() if name.startswith("operation")}
     assert chosen == edges(CONV, NONE, CONV, SKIP, NONE, CONV)
-    assert CellSpace.nas_bench_201().initial == ()
-    assert CellSpace.nas_bench_graph().initial == ()
+
+
+def test_bare_cells_begin_with_one_of_each_operation_that_computes_something() -> None:
+    space = CellSpace.nas_bench_201()
+    alone = [space.decode(edges(*[label] * 6)) for label in EDGE_OPERATIONS if label != NONE]
+    assert list(space.initial) == alone
+
+
+def test_each_operation_on_nodes_is_alone_in_two_patterns_of_links_that_take_turns() -> None:
+    space = CellSpace(("a", "b", "c", "skip"), links=((0, 0), (0, 1)), channels=(), hyperparameters={})
+    found = [space.encode(candidate) for candidate in space.initial]
+    assert [(fields["links"], fields["operation_1"]) for fields in found] == [
+        ("0-0", "a"),
+        ("0-1", "b"),
+        ("0-0", "c"),
+        ("0-1", "a"),
+        ("0-0", "b"),
+        ("0-1", "c"),
+    ]
+    assert all(fields["operation_1"] == fields["operation_2"] for fields in found)
+    assert len(CellSpace.nas_bench_graph().initial) == 2 * (len(GRAPH_OPERATIONS) - 1)
+
+
+def test_one_pattern_of_links_gives_one_cell_of_an_operation() -> None:
+    space = CellSpace(("a", "b"), links=((0, 1),), channels=(), hyperparameters={})
+    assert len(space.initial) == 2
 
 
 def test_operations_that_do_not_matter_make_no_difference() -> None:
