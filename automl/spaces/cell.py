@@ -15,7 +15,7 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from itertools import cycle, permutations, product
+from itertools import permutations, product
 from typing import Any, Final
 
 import numpy as np
@@ -168,19 +168,22 @@ class CellSpace(Space):
 
     @cached_property
     def initial(self) -> tuple[Candidate, ...]:
-        """Bare cells of one operation each; where NAS-Bench-201's are stacked, a chain of convolutions.
+        """Of bare cells with operations on nodes those of one operation each; of stacked ones a chain of convolutions.
 
-        What an operation is worth shows plainest without others beside it (BENCHMARKS.md, "cells of one operation"). Of
-        patterns of links each operation takes two that are far apart, the next operation the next two, so that patterns
-        take turns. Past the chain of convolutions the input skips.
+        What an operation on nodes is worth shows plainest without others beside it; cells with operations on edges
+        are searched better from random ones (BENCHMARKS.md, "cells of one operation").
         """
-        if not self.channels:
-            return tuple(dict.fromkeys(map(self._beginning, self._alone())))
-        if self.links or not {_CONVOLUTION, _SKIP} <= set(self.operations):
+        if self.links:
+            return () if self.channels else tuple(dict.fromkeys(map(self._beginning, self._alone())))
+        if not self.channels or not {_CONVOLUTION, _SKIP} <= set(self.operations):
             return ()
-        chosen = {(tail, head): _CONVOLUTION if head == tail + 1 else self.zero for tail, head in self._pairs}
-        chosen[0, self.vertices - 1] = _SKIP
-        return (self._beginning([chosen[pair] for pair in self._pairs]),)
+        return (self._beginning([self._on_chain(pair) for pair in self._pairs]),)
+
+    def _on_chain(self, pair: Edge) -> str:
+        """The operation between two vertices of a chain of convolutions past which the input skips."""
+        if pair == (0, self.vertices - 1):
+            return _SKIP
+        return _CONVOLUTION if pair[1] == pair[0] + 1 else self.zero
 
     @property
     def _at_work(self) -> tuple[str, ...]:
@@ -188,16 +191,16 @@ class CellSpace(Space):
         idle = self.identity if self.links else self.zero
         return tuple(label for label in self.operations if label != idle)
 
-    def _alone(self) -> list[tuple[str, ...]]:
-        """Choices of links and operations in which all operations are the same."""
-        if not self.links:
-            return [(operation,) * len(self._pairs) for operation in self._at_work]
+    def _alone(self) -> Iterator[tuple[str, ...]]:
+        """Choices of links and operations in which all operations are the same.
+
+        Each operation takes two patterns that are far apart, the next operation the next two: all patterns take turns.
+        """
         n = len(self.links)
-        patterns = [self.links[(i + shift) % n] for shift in (0, n // 2) for i in range(len(self._at_work))]
-        return [
-            (_pattern_name(pattern), *[operation] * len(pattern))
-            for pattern, operation in zip(patterns, cycle(self._at_work), strict=False)
-        ]
+        for shift in (0, n // 2):
+            for i, operation in enumerate(self._at_work):
+                pattern = self.links[(i + shift) % n]
+                yield (_pattern_name(pattern), *[operation] * len(pattern))
 
     def _beginning(self, chosen: Sequence[str]) -> Candidate:
         """A choice of links and operations with the hyperparameters of common practice."""
