@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -16,6 +17,7 @@ from automl.parameters import Categorical, Float
 from automl.proposers import nasbot
 from automl.proposers.base import Proposer
 from automl.proposers.nasbot import NASBOTProposer, PoolSettings
+from automl.proposers.pool import mutants_by_rank
 from automl.proposers.uniform import UniformProposer
 from automl.spaces.base import Space
 from automl.spaces.cell import CellSpace
@@ -99,7 +101,7 @@ def test_an_evolving_pool_comes_to_the_answers_of_a_list_beside_pending_candidat
             acquisition="ucb",
             residuals="value",
             gp=QUICK,
-            pool=PoolSettings(listed_at_most=most, n_evaluations=60),
+            pool=PoolSettings(listed_at_most=most, n_evaluations=20),
         ).propose(observations, 3, np.random.default_rng(0))
         for most in (8, 0)
     )
@@ -213,14 +215,24 @@ def test_a_pool_evolves_from_random_candidates_and_edits_of_the_best_within_its_
         pool.append(found(*arguments))
         return pool[-1]
 
+    def edited(space: Space, ranked: Sequence[Candidate], *arguments: Any) -> list[Candidate]:
+        parents.append(list(ranked))
+        return mutants_by_rank(space, ranked, *arguments)
+
+    parents: list[list[Candidate]] = []
     found = nasbot._Found
     monkeypatch.setattr(nasbot, "_Found", recorded)
+    monkeypatch.setattr(nasbot, "mutants_by_rank", edited)
     space, observations = ChainSpace(max_depth=6), observe(ChainSpace(), 5)
     proposer = NASBOTProposer(space, n_startup=3, gp=QUICK, pool=SMALL)
     proposal = proposer.propose(observations, 1, np.random.default_rng(0))[0]
     assert Counter(made.origin for made in pool) == {"random": 12, "edited incumbent": 24, "evolved": 24}
     assert not {made.candidate.digest for made in pool} & observations.digests
     assert len({made.candidate.digest for made in pool}) == 60
+    by_mean = proposer.surrogate.fit(observations).fitted_scores.argsort()
+    assert parents[0] == [observations.candidates[i] for i in by_mean]
+    for n, ranked in zip((36, 44, 52), parents[1:], strict=True):  # what the pool holds when it is edited
+        assert ranked == [made.candidate for made in sorted(pool[:n], key=lambda made: -made.value)]
     best = max(pool, key=lambda made: made.value)
     assert (proposal.candidate, proposal.notes["origin"]) == (best.candidate, best.origin)
     assert proposal.notes["acquisition_value"] == best.value
