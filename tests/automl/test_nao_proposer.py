@@ -48,6 +48,27 @@ def test_notes_say_where_a_proposal_comes_from_and_count_duplicates_and_mutants(
 def test_proposals_are_random_before_the_start_up_is_over() -> None:
     proposals = proposer().propose(observe(ChainSpace(), 4), 2, np.random.default_rng(0))
     assert [proposal.notes["origin"] for proposal in proposals] == ["random", "random"]
+    (proposal,) = proposer().propose(observe(ChainSpace(), 5), 1, np.random.default_rng(0))
+    assert "acquisition_value" in proposal.notes
+
+
+def test_where_the_pool_holds_too_few_the_rest_is_random_and_nothing_is_proposed_twice(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    observations = observe(ListedSpace(), 6)
+    left = [candidate for candidate in ListedSpace().candidates if candidate.digest not in observations.digests]
+
+    def pooled(model: NAOModel, seeds: Sequence[Candidate], *rest: Any) -> NewCandidates:
+        new = NewCandidates(set())
+        new.offer(Found(left[0], "latent", seeds[0]))
+        return new
+
+    monkeypatch.setattr(nao, "search_latent_space", pooled)
+    maker = proposer(ListedSpace())
+    for seed in range(8):
+        proposals = maker.propose(observations, 2, np.random.default_rng(seed))
+        assert [proposal.candidate for proposal in proposals] == left
+        assert [proposal.notes["origin"] for proposal in proposals] == ["latent", "random"]
 
 
 def test_where_the_latent_steps_run_dry_mutants_fill_the_pool_and_are_counted() -> None:

@@ -254,7 +254,10 @@ def test_what_the_values_look_like_to_the_process_and_how_well_it_foretells_them
     np.testing.assert_array_equal(proposer.leave_one_out_log_density(observations), fitted.leave_one_out_log_density)
 
 
-def test_a_space_that_is_used_up_is_not_searched_hundreds_of_times(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("kind", ["log-ei", "thompson"])
+def test_a_space_that_is_used_up_is_not_searched_hundreds_of_times(
+    kind: Acquisition, monkeypatch: pytest.MonkeyPatch
+) -> None:
     space = FlatSpace({"optimiser": Categorical(("adam", "sgd"))})
     known = tuple(Candidate(None, {"optimiser": name}) for name in ("adam", "sgd"))
     draws: list[None] = []
@@ -265,8 +268,9 @@ def test_a_space_that_is_used_up_is_not_searched_hundreds_of_times(monkeypatch: 
         return sample(space, generator)
 
     monkeypatch.setattr(Space, "sample", counted)
-    proposer = NASBOTProposer(space, n_startup=1, gp=QUICK)
-    proposer.propose(Observations(known, np.array([[0.0], [1.0]])), 1, np.random.default_rng(0))
+    proposer = NASBOTProposer(space, n_startup=1, acquisition=kind, gp=QUICK)
+    proposals = proposer.propose(Observations(known, np.array([[0.0], [1.0]])), 1, np.random.default_rng(0))
+    assert [proposal.notes["origin"] for proposal in proposals] == ["random"]
     assert len(draws) < 500
 
 
