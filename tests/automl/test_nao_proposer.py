@@ -66,6 +66,8 @@ def test_where_the_pool_holds_too_few_the_rest_is_random_and_nothing_is_proposed
     monkeypatch.setattr(nao, "search_latent_space", pooled)
     maker = proposer(ListedSpace())
     for seed in range(8):
+        by_chance = proposer(ListedSpace(), n_startup=7).propose(observations, 2, np.random.default_rng(seed))
+        assert {proposal.candidate for proposal in by_chance} == set(left)
         proposals = maker.propose(observations, 2, np.random.default_rng(seed))
         assert [proposal.candidate for proposal in proposals] == left
         assert [proposal.notes["origin"] for proposal in proposals] == ["latent", "random"]
@@ -128,6 +130,32 @@ def test_a_fresh_proposer_finds_the_pool_that_was_kept() -> None:
 @pytest.mark.parametrize("k, expected", [(5, 0), (6, 5), (9, 5), (11, 10), (20, 10), (21, 20), (60, 40)])
 def test_a_fit_begins_at_the_largest_doubling_of_the_start_up_below_it(k: int, expected: int) -> None:
     assert proposer()._base_size(k) == expected
+
+
+def test_a_model_is_fitted_on_from_that_of_half_as_many_values_and_so_on_down_to_the_pre_trained_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    observations = observe(ChainSpace(), 44)
+
+    @dataclass(frozen=True)
+    class Fitted:
+        sizes: tuple[int, ...] = ()
+
+        def refine(self, candidates: Sequence[Candidate], losses: NDArray[np.float64]) -> Fitted:
+            assert candidates == observations.candidates[: len(losses)]
+            np.testing.assert_array_equal(losses, observations.values[: len(losses), 0])
+            return Fitted((*self.sizes, len(losses)))
+
+    asked: list[tuple[Space, NAOSettings]] = []
+
+    def pretrained(space: Space, settings: NAOSettings) -> Fitted:
+        asked.append((space, settings))
+        return Fitted()
+
+    monkeypatch.setattr(nao, "pretrain", pretrained)
+    model = cast(Fitted, proposer().model(observations))
+    assert model.sizes == (5, 10, 20, 40, 41)
+    assert asked == [(ChainSpace(), SMALL)]
 
 
 def test_pending_candidates_and_one_batch_spread_over_the_pool() -> None:
