@@ -112,11 +112,12 @@ def test_fits_come_every_so_often_and_later_at_growth_by_a_tenth(n: int, expecte
 def test_the_pool_is_kept_until_the_next_fit_or_a_better_value() -> None:
     observations = observe(ChainSpace(), 12)
     worse = Observations(observations.candidates, np.r_[observations.values[:9, 0], [9.0, 9.0, 9.0]])
-    better = Observations(observations.candidates, np.r_[observations.values[:9, 0], [9.0, -9.0, 9.0]])
     maker = proposer()
     at_9 = maker.candidates(first(worse, 9))
     assert maker.candidates(worse) is at_9
-    assert maker.candidates(better) is not at_9
+    for late in ([9.0, -9.0, 9.0], [-9.0, 9.0, 9.0]):
+        better = Observations(observations.candidates, np.r_[observations.values[:9, 0], late])
+        assert maker.candidates(first(worse, 9)) is not maker.candidates(better)
 
 
 def test_a_fresh_proposer_finds_the_pool_that_was_kept() -> None:
@@ -360,7 +361,7 @@ def test_notes_tell_how_a_candidate_was_found_what_spoke_for_it_and_what_the_poo
         new = NewCandidates(set())
         new.offer(Found(others[0], "latent", seeds[0], 2, 0.5))
         new.offer(Found(others[0], "latent", seeds[0], 2, 4.0))
-        new.offer(Found(observations.candidates[9], "latent", seeds[0], 0, 1.0))  # pending: cannot be proposed
+        new.offer(Found(observations.candidates[9], "mutation", seeds[0]))  # pending: cannot be proposed
         new.offer(Found(others[1], "mutation", seeds[1], 1))
         new.offer(Found(others[2], "mutation", seeds[2], 1))
         return new
@@ -390,6 +391,18 @@ def test_notes_tell_how_a_candidate_was_found_what_spoke_for_it_and_what_the_poo
         assert incumbent == normal_scores(observations.values[:8, 0]).min()
         assert n_observed == 9
     assert proposals[0].notes["acquisition_value"] == float(asked[0][3][:3].max())
+
+
+def test_where_nothing_new_is_left_and_nothing_is_pending_the_proposal_is_random() -> None:
+    (proposal,) = proposer(ListedSpace(), n_startup=8).propose(observe(ListedSpace(), 8), 1, np.random.default_rng(0))
+    assert proposal.notes == {"origin": "random"}
+
+
+def test_one_head_proposes_by_its_mean_and_the_residual() -> None:
+    maker = replace(proposer(), settings=replace(SMALL, n_heads=1))
+    (proposal,) = maker.propose(observe(ChainSpace(), 8), 1, np.random.default_rng(0))
+    assert np.isfinite(proposal.notes["acquisition_value"])
+    assert proposal.notes["score_deviation"] == pytest.approx(1.0)  # the largest residual, that of a lone head
 
 
 def test_the_choice_is_by_mean_and_covariance_of_the_heads_beside_all_that_is_pending_and_the_residual() -> None:
