@@ -104,6 +104,15 @@ def test_the_model_of_later_observations_is_that_of_the_last_fit() -> None:
     assert maker.model(observe(ChainSpace(), 13)) is not at_9
 
 
+def test_the_model_of_other_candidates_or_other_values_is_another_one() -> None:
+    observations, others = observe(ChainSpace(), 5), observe(ChainSpace(), 5, seed=1)
+    maker = proposer()
+    model = maker.model(observations)
+    assert maker.model(Observations(observations.candidates, observations.values.copy())) is model
+    assert maker.model(Observations(observations.candidates, observations.values[::-1])) is not model
+    assert maker.model(Observations(others.candidates, observations.values)) is not model
+
+
 @pytest.mark.parametrize("n, expected", [(3, 3), (5, 5), (8, 5), (9, 9), (44, 41), (45, 45), (64, 63), (73, 69)])
 def test_fits_come_every_so_often_and_later_at_growth_by_a_tenth(n: int, expected: int) -> None:
     assert proposer()._fitted_size(n) == expected

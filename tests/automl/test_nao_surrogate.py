@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import statistics
 from dataclasses import replace
 from typing import Any
@@ -204,6 +205,53 @@ def test_pseudo_labels_keep_what_was_learnt_from_labels() -> None:
     assert np.corrcoef(model.predict(unseen.candidates).mean, unseen.values[:, 0])[0, 1] > 0.5
 
 
+def test_a_second_pass_sees_as_many_unlabelled_candidates_as_were_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    passes: list[int | None] = []
+
+    def fitted(network: object, labelled: object, settings: object, generator: object, unlabelled: Any) -> None:
+        passes.append(None if unlabelled is None else len(unlabelled))
+
+    monkeypatch.setattr(nao, "_fit", fitted)
+    observations = observe(ChainSpace(), 4)
+    for n in (0, 7):
+        start = NAOModel(pretrained().vocabulary, replace(SMALL, pseudo_labels=n), pretrained().network)
+        start.refine(observations.candidates, observations.values[:, 0])
+    assert passes == [None, None, 7]
+
+
+def test_pseudo_labels_are_the_model_s_own_predictions() -> None:
+    model, generator = refined(), np.random.default_rng(0)
+    settings = replace(
+        SMALL, pseudo_labels=40, trade_off=1.0, weight_decay=0.0, refinement_steps=1, learning_rate=1e-12
+    )
+    unlabelled = sequence_tensors(model, 40)
+    losses: list[float] = []
+
+    def recorded(network: Any, batch: TokenTensors, targets: torch.Tensor, *rest: Any) -> torch.Tensor:
+        losses.append(float((network.predict(network.encode(batch)) - targets).abs().max().detach()))
+        return loss(network, batch, targets, *rest)
+
+    loss = nao._loss
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(nao, "_loss", recorded)
+        labelled = nao._Labelled([[sequence] for sequence in seeds_of(model, 3)], np.array([9.0, 9.0, 9.0]))
+        nao._fit(copy.deepcopy(model.network), labelled, settings, generator, unlabelled)
+    assert losses[0] > 5.0
+    assert losses[1] < 1e-4
+
+
+def test_refining_looks_at_networks_in_several_orders_where_they_are_wanted() -> None:
+    space, generator = MLPSpace(), np.random.default_rng(0)
+    candidates = [space.sample(generator) for _ in range(10)]  # one in four has several
+    settings = NAOSettings(width=4, n_heads=2, pretraining_steps=0, refinement_steps=3)
+    start = pretrain(space, settings)
+    first, second = (
+        NAOModel(start.vocabulary, replace(settings, n_orders=n), start.network).refine(candidates, np.arange(10.0))
+        for n in (1, 4)
+    )
+    assert (first.head_predictions(candidates) != second.head_predictions(candidates)).any()
+
+
 def test_with_the_whole_trade_off_on_the_error_the_decoder_is_left_as_it_was() -> None:
     observations = observe(ChainSpace(), 20)
     start = NAOModel(pretrained().vocabulary, replace(SMALL, trade_off=1.0, weight_decay=0.0), pretrained().network)
@@ -223,7 +271,7 @@ def test_the_residual_is_what_the_heads_cannot_foretell_of_what_they_were_not_sh
 def test_one_head_has_no_uncertainty_to_speak_of() -> None:
     model = pretrain(ChainSpace(), NAOSettings(width=8, n_heads=1, pretraining_steps=0))
     prediction = model.predict(observe(ChainSpace(), 3).candidates)
-    assert (prediction.deviation <= 1e-6).all()
+    assert (prediction.deviation > 0).all() and (prediction.deviation <= 1e-6).all()
 
 
 def test_embeddings_tell_candidates_apart() -> None:
@@ -334,6 +382,12 @@ def test_each_seed_moves_down_the_prediction_of_its_own_head_and_its_longest_mov
         torch.testing.assert_close(direction[row, : len(seed)], expected, rtol=1e-3, atol=1e-4)
     of_all = model._descent_direction(outputs, None)
     assert not torch.allclose(of_all, direction, atol=0.05)
+
+
+def test_where_all_candidates_are_expected_to_be_alike_steps_of_any_size_lead_nowhere() -> None:
+    model = pretrain(ChainSpace(), NAOSettings(width=8, prior_scale=0.0, pretraining_steps=0))._without_opinion()
+    seeds = seeds_of(model, 4)
+    assert [row[0] for row in model.improve(seeds, (1.0, 4.0))] == model.reconstruct(seeds) * 2
 
 
 def test_moved_outputs_are_put_back_to_length_one_and_padding_stays_empty() -> None:
