@@ -22,7 +22,7 @@ from automl.spaces.mlp import MLPSpace
 from automl.surrogates import nao
 from automl.surrogates.nao import NAOModel, NAOSettings, NAOSurrogate, pretrain
 from automl.surrogates.nao_decoding import decode
-from automl.surrogates.nao_network import TokenTensors
+from automl.surrogates.nao_network import EncoderPredictorDecoder, TokenTensors
 from tests.contracts.proposer import observe, width
 from tests.contracts.small_spaces import ChainSpace
 from tests.contracts.surrogate import SurrogateContract
@@ -518,8 +518,27 @@ def test_a_head_learns_nothing_from_what_it_leaves_out() -> None:
 
 
 def test_the_residual_is_held_within_bounds() -> None:
-    scores = np.array([[0.0, 0.0], [0.0, 0.0]])
-    unseen = np.zeros((2, 2), dtype=np.float32)
-    assert nao._residual(scores, np.zeros(2), unseen) == 0.05
-    assert nao._residual(scores, np.full(2, 9.0), unseen) == 1.0
-    assert nao._residual(scores, np.array([0.2, 0.8]), unseen) == pytest.approx((0.04 + 0.64) / 2)
+    scores, unseen = np.zeros((2, 3)), np.zeros((2, 3), dtype=np.float32)
+    assert nao._residual(scores, np.zeros(3), unseen) == 0.05
+    assert nao._residual(scores, np.full(3, 9.0), unseen) == 1.0
+    assert nao._residual(scores, np.array([0.2, 0.8, 0.1]), unseen) == pytest.approx((0.04 + 0.64 + 0.01) / 3)
+
+
+def test_predictions_are_made_on_one_thread_so_that_they_do_not_depend_on_the_number_of_cores(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    threads: list[int] = []
+
+    def encoded(network: EncoderPredictorDecoder, batch: TokenTensors) -> torch.Tensor:
+        threads.append(torch.get_num_threads())
+        return encode(network, batch)
+
+    encode = EncoderPredictorDecoder.encode
+    monkeypatch.setattr(EncoderPredictorDecoder, "encode", encoded)
+    model, before = pretrained(), torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        model.predict(observe(ChainSpace(), 2).candidates)
+        assert (threads, torch.get_num_threads()) == ([1], 2)
+    finally:
+        torch.set_num_threads(before)
