@@ -533,9 +533,8 @@ def test_predictions_are_made_on_one_thread_so_that_they_do_not_depend_on_the_nu
         threads.append(torch.get_num_threads())
         return encode(network, batch)
 
-    encode = EncoderPredictorDecoder.encode
+    model, before, encode = pretrained(), torch.get_num_threads(), EncoderPredictorDecoder.encode
     monkeypatch.setattr(EncoderPredictorDecoder, "encode", encoded)
-    model, before = pretrained(), torch.get_num_threads()
     torch.set_num_threads(2)
     try:
         model.predict(observe(ChainSpace(), 2).candidates)
