@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import statistics
 from dataclasses import replace
 from typing import Any
@@ -24,7 +25,7 @@ from automl.surrogates.nao import NAOModel, NAOSettings, NAOSurrogate, pretrain
 from automl.surrogates.nao_decoding import decode
 from automl.surrogates.nao_network import EncoderPredictorDecoder, TokenTensors
 from tests.contracts.proposer import observe, width
-from tests.contracts.small_spaces import ChainSpace
+from tests.contracts.small_spaces import ChainSpace, ListedSpace
 from tests.contracts.surrogate import SurrogateContract
 
 COUNTS = ("n_heads", "head_width", "n_unlabelled", "refinement_steps", "batch_size", "n_orders")
@@ -151,6 +152,23 @@ def test_a_beam_gives_the_likeliest_first_and_begins_with_no_worse_a_decoding_th
             assert len({candidate.digest for candidate in kept}) == len(kept) == 4
             assert (np.diff(likelihoods) <= 1e-4).all()
             assert likelihoods[0] >= log_likelihood(model, *looked_at, likeliest) - 1e-4
+
+
+def test_a_beam_that_is_wide_enough_finds_all_candidates_in_the_order_of_their_likelihoods() -> None:
+    untrained = pretrain(ListedSpace(), NAOSettings(width=8, pretraining_steps=0))
+    model = NAOModel(untrained.vocabulary, untrained.settings, copy.deepcopy(untrained.network))
+    seeds = [model.vocabulary.encode(candidate) for candidate in ListedSpace().candidates]
+    batch = TokenTensors.of(TokenBatch.stack(seeds))
+    with torch.no_grad():
+        model.network.output.weight.mul_(20.0)  # of an untrained network all candidates are nearly as likely
+        outputs = model.network.encode(batch)
+        beams = decode(model.network, model.vocabulary, outputs, batch.mask, seeds, beam_width=8)
+        for row, kept in enumerate(beams):
+            looked_at = outputs[row : row + 1], batch.mask[row : row + 1]
+            likelihoods = [log_likelihood(model, *looked_at, candidate) for candidate in kept]
+            assert set(kept) == set(ListedSpace().candidates)
+            assert likelihoods == sorted(likelihoods, reverse=True)
+            assert sum(np.exp(likelihoods)) == pytest.approx(1.0, abs=1e-5)
 
 
 def test_a_vanishing_step_decodes_to_the_seed() -> None:
