@@ -72,6 +72,22 @@ def test_where_chance_finds_nothing_the_candidates_that_are_left_are_listed(monk
     assert drawn == set(space.candidates[5:])
 
 
+def test_chance_is_asked_again_for_what_was_seen() -> None:
+    space, generator = FlatSpace({"x": Int(0, 1000)}), np.random.default_rng(0)
+    first, second, third = (space.sample(generator) for _ in range(3))
+    seen = {first.digest, second.digest}
+    assert unseen_sample(space, seen, np.random.default_rng(0)) == third
+
+
+def test_the_last_candidate_of_a_list_is_found_and_where_there_is_none_a_seen_one_is_given() -> None:
+    space = ListedSpace()
+    seen = {candidate.digest for candidate in space.candidates[:-1]}
+    for seed in range(5):
+        assert unseen_sample(space, seen, np.random.default_rng(seed)) == space.candidates[-1]
+    everything = {candidate.digest for candidate in space.candidates}
+    assert unseen_sample(space, everything, np.random.default_rng(0)) in space.candidates
+
+
 def number(x: int) -> Candidate:
     return Candidate(None, {"x": x})
 
@@ -150,6 +166,8 @@ def test_requests_for_none_and_observations_of_another_number_of_objectives_are_
         check_request(two, 1)
     with pytest.raises(ValueError, match="got observations of 1 objectives, this proposer takes 2"):
         check_request(one, 1, objectives=2)
+    with pytest.raises(ValueError, match="got a request for 0 proposals"):
+        found_or_random(ChainSpace(), one, 0, np.random.default_rng(0), lambda seen: None, n_random=0)
 
 
 def test_parents_are_drawn_half_as_often_as_those_five_ranks_before_them() -> None:
