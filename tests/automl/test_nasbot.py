@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, Literal
 
 import numpy as np
@@ -24,7 +25,7 @@ from automl.spaces.cell import CellSpace
 from automl.spaces.flat import FlatSpace
 from automl.surrogates.architecture_gp import ArchitectureGP, ArchitectureGPSettings
 from automl.surrogates.gaussian_pool import GaussianPool
-from automl.surrogates.structure import graph_of
+from automl.surrogates.structure import SORTS_OF_CELLS, graph_of
 from kernels.layer_costs import LabelCosts, mlp_label_costs
 from tests.contracts.proposer import SingleObjectiveContract, observe, width
 from tests.contracts.small_spaces import ChainSpace, ListedSpace, chain
@@ -238,6 +239,29 @@ def test_a_pool_evolves_from_random_candidates_and_edits_of_the_best_within_its_
     assert proposal.notes["acquisition_value"] == best.value
 
 
+def test_a_pool_that_evolves_holds_each_unseen_candidate_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    found, made = nasbot._Found, list[str]()
+
+    def recorded(candidate: Candidate, *arguments: Any) -> nasbot._Found:
+        made.append(candidate.digest)
+        return found(candidate, *arguments)
+
+    monkeypatch.setattr(nasbot, "_Found", recorded)
+    observations, settings = observe(ListedSpace(), 4), PoolSettings(listed_at_most=0, n_evaluations=40)
+    proposer = NASBOTProposer(ListedSpace(), n_startup=1, gp=QUICK, pool=settings)
+    proposer.propose(observations, 1, np.random.default_rng(0))
+    unseen = {candidate.digest for candidate in ListedSpace().candidates} - observations.digests
+    assert sorted(made) == sorted(unseen)
+
+
+@pytest.mark.parametrize("kind", ACQUISITIONS)
+def test_where_an_evolving_pool_finds_nothing_new_the_proposal_is_random(kind: Acquisition) -> None:
+    settings = PoolSettings(listed_at_most=0, n_evaluations=20)
+    proposer = NASBOTProposer(ListedSpace(), n_startup=1, acquisition=kind, gp=QUICK, pool=settings)
+    (proposal,) = proposer.propose(observe(ListedSpace(), 8), 1, np.random.default_rng(0))
+    assert proposal.notes == {"origin": "random"}
+
+
 def test_hyperparameters_are_learnt_from() -> None:
     space = FlatSpace({"x": Float(0.0, 1.0)})
     places = np.linspace(0.0, 1.0, 9)
@@ -254,10 +278,7 @@ def test_what_the_values_look_like_to_the_process_and_how_well_it_foretells_them
     np.testing.assert_array_equal(proposer.leave_one_out_log_density(observations), fitted.leave_one_out_log_density)
 
 
-@pytest.mark.parametrize("kind", ["log-ei", "thompson"])
-def test_a_space_that_is_used_up_is_not_searched_hundreds_of_times(
-    kind: Acquisition, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_space_that_is_used_up_is_not_searched_hundreds_of_times(monkeypatch: pytest.MonkeyPatch) -> None:
     space = FlatSpace({"optimiser": Categorical(("adam", "sgd"))})
     known = tuple(Candidate(None, {"optimiser": name}) for name in ("adam", "sgd"))
     draws: list[None] = []
@@ -268,7 +289,7 @@ def test_a_space_that_is_used_up_is_not_searched_hundreds_of_times(
         return sample(space, generator)
 
     monkeypatch.setattr(Space, "sample", counted)
-    proposer = NASBOTProposer(space, n_startup=1, acquisition=kind, gp=QUICK)
+    proposer = NASBOTProposer(space, n_startup=1, gp=QUICK)
     proposals = proposer.propose(Observations(known, np.array([[0.0], [1.0]])), 1, np.random.default_rng(0))
     assert [proposal.notes["origin"] for proposal in proposals] == ["random"]
     assert len(draws) < 500
@@ -285,6 +306,8 @@ def test_a_looser_fit_is_noted() -> None:
 def test_proposers_of_equal_spaces_share_their_list() -> None:
     first, second = NASBOTProposer(ListedSpace()), NASBOTProposer(ListedSpace())
     assert first._everyone is second._everyone
+    other = NASBOTProposer(ListedSpace(), gp=replace(first.surrogate.settings, sorts=SORTS_OF_CELLS[:1]))
+    assert other._everyone is not first._everyone
 
 
 def test_a_list_too_long_for_a_table_of_distances_is_refused_and_may_be_searched_by_an_evolving_pool() -> None:
