@@ -337,6 +337,13 @@ def test_rounds_that_found_more_than_their_share_make_up_for_later_ones() -> Non
     assert line.n_mutated == 0
 
 
+def test_a_round_begins_at_what_the_one_before_found_though_earlier_ones_found_better() -> None:
+    line = Line(mutants=range(30))
+    search = LatentSearch(latent=False, n_seeds=10, n_rounds=3, n_wanted=10)
+    seeds = {(found.round, x_of(found.seed) // 10) for found in found_by(line, (-5.0,), search).listed()}
+    assert seeds == {(0, -1.0), (1, 0.0), (2, 1.0)}
+
+
 def test_mutants_that_are_not_new_are_tried_three_times_as_often_as_they_are_wanted_and_then_the_search_ends() -> None:
     line = Line(mutants=[1.0])
     new = found_by(line, (1.0,), LatentSearch(latent=False, n_wanted=5), seen=(1.0,))
