@@ -24,10 +24,7 @@ def normal_scores(values: NDArray[np.float64]) -> NDArray[np.float64]:
     >>> normal_scores(np.array([10.0, 1.0, 100.0])).round(2).tolist()
     [0.0, -0.87, 0.87]
     """
-    n = len(values)
-    if n == 0:
-        return np.empty(0)
-    return np.asarray(ndtri((rankdata(values) - 0.375) / (n + 0.25)), dtype=np.float64)
+    return np.asarray(ndtri((rankdata(values) - 0.375) / (len(values) + 0.25)), dtype=np.float64)
 
 
 def excess_scores(losses: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -42,7 +42,7 @@ class History:
 
     space: Space
     _study: object = None
-    _finished: dict[int, Candidate | None] = field(default_factory=dict)
+    _finished: dict[int, tuple[Mapping[str, Any], Candidate | None]] = field(default_factory=dict)
     _told: bool = False
 
     def observations(
@@ -88,11 +88,13 @@ class History:
         """The trial's candidate; None for a foreign trial or one that has not said yet."""
         if not trial.state.is_finished():
             return decoded(self.space, open_assignment(trial))
-        if trial.number not in self._finished:
-            self._finished[trial.number] = decoded(self.space, trial.params)
-            if self._finished[trial.number] is None and trial.state == TrialState.COMPLETE:
+        params, candidate = self._finished.get(trial.number, (None, None))
+        if params != trial.params:  # studies of one name in two storages cannot be told apart by what identifies them
+            params, candidate = trial.params, decoded(self.space, trial.params)
+            self._finished[trial.number] = params, candidate
+            if candidate is None and trial.state == TrialState.COMPLETE:
                 self._tell_foreign(trial.number)
-        return self._finished[trial.number]
+        return candidate
 
     def _tell_foreign(self, number: int) -> None:
         """Says, once for a study, that a trial is left out."""

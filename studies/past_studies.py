@@ -57,6 +57,19 @@ class Located:
     storage: BaseStorage
 
 
+@dataclass(frozen=True, eq=False)
+class _Reading:
+    """What a source was read as, when it had `n` finished trials of which `rows` at most were wanted.
+
+    It holds on to the storage, by whose place in memory a storage without a URL is known.
+    """
+
+    n: int
+    rows: int
+    task: SourceTask | None
+    storage: BaseStorage
+
+
 @dataclass
 class PastStudies:
     """The sources of a target study; each is read again where it has more finished trials than at the last time.
@@ -65,7 +78,7 @@ class PastStudies:
         sources: What to learn from.
         storage: Where names are looked up; the target's own storage by default.
         space: The target's space, where it is one of ours: plain studies that searched it too are read by it.
-        rows_at_most: Evaluations of all sources together that are decoded.
+        rows_at_most: Evaluations of all sources together that are decoded; of many sources thirty each.
         nearest: With more sources than that, those whose meta-features are nearest to the target's.
 
     Raises:
@@ -77,7 +90,7 @@ class PastStudies:
     space: Space | None = None
     rows_at_most: int = 4_000
     nearest: int = 100
-    _read: dict[tuple[int, int], tuple[tuple[int, int], SourceTask | None]] = field(default_factory=dict)
+    _read: dict[tuple[Hashable, int], _Reading] = field(default_factory=dict)
     _told: set[str] = field(default_factory=set)
 
     def __post_init__(self) -> None:
@@ -111,6 +124,10 @@ class PastStudies:
         if name not in self._told:
             self._told.add(name)
             _logger.warning("nothing is learnt from study %r: %s.", name, reason)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """What is pickled: all but what was read, since its storages may be such as cannot be."""
+        return {**self.__dict__, "_read": {}}
 
     # --- which studies ----------------------------------------------------------------------------------------------
 
@@ -162,18 +179,18 @@ class PastStudies:
         if len(directions) > 1:
             self.tell(source.name, f"it has {len(directions)} objectives, expected one")
             return None
-        place, n = (id(source.storage), source.study_id), n_finished(source.storage, source.study_id)
+        place, n = (database(source.storage), source.study_id), n_finished(source.storage, source.study_id)
         if not n:
             self.tell(source.name, "it has no finished trial, or is no longer there")
-        read_at, task = self._read.get(place, (None, None))
-        if read_at != (n, rows):
+        read = self._read.get(place)
+        if read is None or (read.n, read.rows) != (n, rows):
             own = _space(_attributes(source))
             trials = finished_trials(source.storage, source.study_id)
             task = _source_task(source.name, trials, own or self.space, own is None, rows)
-            self._read[place] = (n, rows), task
-        if task is None:
+            read = self._read[place] = _Reading(n, rows, task, source.storage)
+        if read.task is None:
             self.tell(source.name, f"none of its {n} finished trials has a finite value and parameters of use")
-        return task
+        return read.task
 
 
 def _attributes(source: Located) -> dict[str, Any]:

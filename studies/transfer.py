@@ -11,7 +11,7 @@ from __future__ import annotations
 import logging
 import operator
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal, get_args
 
@@ -46,7 +46,7 @@ from studies.proposer_sampler import (
     write_attribute,
 )
 from studies.samplers import NASBOTSampler
-from studies.storage import check_exists, open_storage
+from studies.storage import check_exists, database, open_storage
 
 _logger = logging.getLogger("automl.studies")
 
@@ -123,7 +123,7 @@ class TransferSampler(BaseSampler):
             storage = open_storage(storage)
         self._past = PastStudies(tuple(source_studies), storage, space, self._settings.sources.rows_at_most)
         self._sources: list[SourceTask] = []
-        self._stage: tuple[str, int, int] | None = None
+        self._stage: tuple[Hashable, int, int] | None = None
         self._target: _Target | None = None
         self._proposed: dict[int, tuple[_Target, Mapping[str, Any]]] = {}
         self._told_objectives = False
@@ -204,7 +204,7 @@ class TransferSampler(BaseSampler):
             self._tell_objectives(study)
             return None
         n_finished = len(study.get_trials(deepcopy=False, states=(TrialState.COMPLETE, TrialState.PRUNED)))
-        stage = (study.study_name, study._study_id, sum(n_finished >= n for n in _REREAD))
+        stage = (database(study._storage), study._study_id, sum(n_finished >= n for n in _REREAD))
         if stage != self._stage:
             self._read_sources(study, is_other_study=self._stage is None or stage[:2] != self._stage[:2])
             self._stage = stage

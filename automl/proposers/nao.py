@@ -126,8 +126,7 @@ def search_latent_space(
         before = len(new)
         if search.latent:
             _latent_round(model, starts, new, search, round_, generator)
-        if len(new) < (round_ + 1) * search.n_wanted:
-            _mutate(model, starts, new, (round_ + 1) * search.n_wanted, round_, generator)
+        _mutate(model, starts, new, (round_ + 1) * search.n_wanted, round_, generator)
         fresh = [found.candidate for found in new.listed(before)]
         if not fresh:
             break

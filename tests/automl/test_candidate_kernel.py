@@ -9,7 +9,7 @@ import pytest
 import torch
 from sklearn.gaussian_process.kernels import Matern
 
-from automl.surrogates.candidate_kernel import CandidateKernel, Tables
+from automl.surrogates.candidate_kernel import CandidateKernel, MismatchKernel, Tables
 from kernels.count_kernel import CountKernel
 from kernels.distance_kernel import DistanceTableKernel
 
@@ -72,6 +72,43 @@ def test_the_trend_comes_before_the_graphs() -> None:
     np.testing.assert_allclose(kernel(x).to_dense().detach(), trend + 0.25 * rest, rtol=1e-6)
 
 
+def test_mismatches_of_several_choices_add_up_each_with_its_own_decay() -> None:
+    kernel = MismatchKernel(ard_num_dims=2).double()
+    kernel.lengthscale = torch.tensor([[0.5, 2.0]])
+    x = torch.tensor([[0, 0], [1, 0], [0, 1], [1, 1]], dtype=torch.float64)
+    exponents = torch.tensor([[0, 2, 0.5, 2.5], [2, 0, 2.5, 0.5], [0.5, 2.5, 0, 2], [2.5, 0.5, 2, 0]])
+    torch.testing.assert_close(kernel.forward(x, x), torch.exp(-exponents.double()))
+
+
+def test_a_diagonal_costs_no_square_matrix() -> None:
+    counts = CountKernel(torch.ones(1, dtype=torch.float64))
+    kernel = CandidateKernel(1, 1, n_summary=2, counts=counts)
+    kernel.set_tables(Tables(symmetric(N, 0)[None], None, torch.arange(N)))
+    x = torch.cat([torch.arange(N)[:, None].expand(N, 2), torch.rand(N, 3), torch.zeros(N, 1)], dim=1).double()
+    parts = (kernel, kernel.trend, kernel.of_hyperparameters, kernel.of_hyperparameters.categorical)
+    assert [
+        part.forward(x[:, -width:], x[:, -width:], diag=True).shape
+        for part, width in zip(parts, (6, 4, 2, 1), strict=True)
+        if part is not None
+    ] == [(N,)] * 4
+
+
+def test_counts_and_distances_have_places_of_their_own() -> None:
+    kernel = make_kernel(True)
+    assert kernel.counts is not None and kernel.transport is not None
+    places, others = (
+        torch.tensor(order, dtype=torch.float64)[:, None] for order in ((0, 1, 2, 3, 4, 5), (5, 3, 1, 0, 2, 4))
+    )
+    x = torch.cat([places, others, torch.zeros(N, 3, dtype=torch.float64)], dim=1)
+    graphs = kernel.counts.forward(places, places) + kernel.transport.forward(others, others)
+    torch.testing.assert_close(kernel.forward(x, x), OUTPUTSCALE * graphs)
+
+
+def test_candidates_that_nothing_tells_apart_are_all_alike() -> None:
+    x = torch.zeros(N, 2, dtype=torch.float64)
+    torch.testing.assert_close(CandidateKernel(0, 0).forward(x, x), torch.ones(N, N, dtype=torch.float64))
+
+
 def test_no_lengthscale_is_so_short_that_distances_lose_their_digits() -> None:
     kernel = CandidateKernel(2, 1)
     numeric = kernel.of_hyperparameters.numeric
@@ -96,3 +133,12 @@ def test_every_hyperparameter_has_its_prior() -> None:
     prior, outputscale = priors["outputscale_prior"]
     assert float(outputscale) == pytest.approx(OUTPUTSCALE)
     assert prior.log_prob(torch.tensor([0.9, 1.0, 1.1])).argmax() == 1
+
+
+def test_fits_begin_where_the_priors_of_the_weights_are_largest_and_in_double_precision() -> None:
+    kernel = CandidateKernel(1, 1, n_summary=2)
+    assert {parameter.dtype for parameter in kernel.parameters()} == {torch.float64}
+    priors = {name: (prior, value(module).detach()) for name, module, prior, value, _ in kernel.named_priors()}
+    for name in ("outputscale_prior", "weight_of_graphs_prior"):
+        prior, start = priors[name]
+        assert prior.log_prob(start * torch.tensor([0.9, 1.0, 1.1])).argmax() == 1

@@ -18,6 +18,9 @@ VALUES = st.lists(st.integers(-20, 20), min_size=1, max_size=30).map(lambda valu
 
 @given(st.lists(st.floats(-1e308, 1e308), min_size=1, max_size=12))
 @example([0.0, 0.0, 0.0, 4469617551094705.0, 1.026134200324594e19])  # the quotient was rounded up beyond the bound
+@example([-1e308, 0.0, 1e308])  # the difference overflows
+@example([-1e308, 1e-9, 2e-9])  # the quotient by the largest overflows
+@example([0.0, 1e-320, 1e-320, 1e-320, 1.0])  # the quotient by the quartile overflows
 @settings(max_examples=30, deadline=None)
 def test_comparable_losses_are_small_numbers_in_the_same_order(losses: list[float]) -> None:
     found = comparable(np.array(losses))
@@ -31,6 +34,10 @@ def test_an_exploded_training_is_merely_a_bad_one() -> None:
     found = comparable(np.array([0.1, 0.2, 0.3, 0.5, 1e30]))
     np.testing.assert_allclose(found, [0.0, 0.25, 0.5, 1.0, 10.0])
     np.testing.assert_array_equal(comparable(np.array([3.0, 3.0])), [0.0, 0.0])
+
+
+def test_where_three_quarters_are_the_least_the_worst_is_the_unit() -> None:
+    np.testing.assert_allclose(comparable(np.array([3.0] * 7 + [3.5, 4.0])), [0.0] * 7 + [0.5, 1.0])
 
 
 @given(
@@ -85,7 +92,7 @@ def test_normal_scores_are_quantiles_at_bloms_positions() -> None:
 
 def test_a_tie_finds_the_offset_and_scale_that_made_the_values_of_what_was_foreseen_and_how_unsurely() -> None:
     generator = np.random.default_rng(0)
-    mean, variance = generator.normal(2.0, 0.5, 20_000), generator.uniform(0.0, 1.0, 20_000)
+    mean, variance = generator.normal(2.0, 0.5, 20_000), generator.exponential(0.5, 20_000)
     truth = mean + np.sqrt(variance) * generator.standard_normal(20_000)
     assert tie(50.0 + 7.0 * truth, mean, variance) == pytest.approx((50.0, 7.0), rel=0.02)
 

@@ -30,6 +30,14 @@ def test_a_network_without_layers_of_its_own_is_all_zeros() -> None:
     assert labels_between([straight, BRANCHED]) == ("relu", "tanh")
 
 
+def test_labels_are_those_of_all_networks_in_the_order_of_the_alphabet() -> None:
+    hidden = ("tanh", "relu", "swish", "elu", "logistic", "crelu")
+    networks = [
+        Architecture(("ip", label, "linear", "op"), (None, 8, None, None), ((0, 1), (1, 2), (2, 3))) for label in hidden
+    ]
+    assert labels_between(networks) == tuple(sorted(hidden))
+
+
 @given(mlps())
 def test_the_order_of_the_layers_does_not_matter(network: Architecture) -> None:
     labels = labels_between([network])

@@ -127,3 +127,10 @@ def test_what_is_remembered_of_one_study_is_not_taken_for_another() -> None:
     first = history.observations("first", [trial(0, TrialState.COMPLETE, CANDIDATES[0], value=1.0)], [MINIMIZE])
     second = history.observations("second", [trial(0, TrialState.COMPLETE, CANDIDATES[1], value=1.0)], [MINIMIZE])
     assert first.candidates != second.candidates
+
+
+def test_studies_that_nothing_tells_apart_are_known_by_their_trials() -> None:
+    history = History(SPACE)
+    for candidate in CANDIDATES[:2]:
+        trials = [trial(0, TrialState.COMPLETE, candidate, value=1.0)]
+        assert history.observations(("name", 0), trials, [MINIMIZE]).candidates == (candidate,)

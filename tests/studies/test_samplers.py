@@ -227,6 +227,15 @@ def test_a_sampler_that_has_fitted_a_model_can_be_pickled_and_goes_on_as_if_it_w
     assert copied.trials[-1].params == study.trials[-1].params
 
 
+def test_a_sampler_learns_of_a_study_what_that_study_tried_and_not_what_another_of_its_name_did() -> None:
+    sampler = LocalSearchSampler(SPACE, seed=0)
+    for seed in range(2):  # each in a memory of its own
+        study = optuna.create_study(study_name="same", sampler=optuna.samplers.RandomSampler(seed=seed))
+        study.optimize(loss, n_trials=3)
+        tried = [SPACE.encode(candidate) for candidate in sampler.observations(study).candidates]
+        assert tried == [trial.params for trial in study.trials]
+
+
 def test_parameters_beyond_the_space_go_to_the_independent_sampler() -> None:
     study = optuna.create_study(sampler=LocalSearchSampler(SPACE, seed=0, n_startup_trials=1))
 

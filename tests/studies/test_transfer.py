@@ -300,6 +300,18 @@ def test_sources_are_learnt_from_once_for_as_long_as_they_stay_as_they_are(monke
     assert fits == [2, 2]
 
 
+def test_sources_are_looked_up_anew_in_another_storage_whatever_the_target_s_name() -> None:
+    sampler = TransferSampler(["past-*"], seed=0, base_sampler=RandomSampler(seed=0), settings=BRIEF)
+    sources = []
+    for number in range(2):
+        storage = InMemoryStorage()
+        past(storage, f"past-{number}", n=8)
+        study = optuna.create_study(storage=storage, study_name="target", sampler=sampler)
+        study.optimize(bowl, n_trials=1)
+        sources.append(study.trials[0].system_attrs[TRANSFER]["sources"])
+    assert sources == [["past-0"], ["past-1"]]
+
+
 def test_a_given_search_space_is_searched_from_the_first_trial() -> None:
     storage = InMemoryStorage()
 
