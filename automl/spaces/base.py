@@ -77,7 +77,7 @@ class Space(ABC):
 
     @property
     def initial(self) -> Sequence[Candidate]:
-        """Simple networks of common practice, which a search begins with; none by default.
+        """Simple networks, which a search begins with; none by default.
 
         The code of NASBOT's authors begins with a pool of plain feed-forward networks alike (Kandasamy et al. 2018).
         """

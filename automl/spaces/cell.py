@@ -168,16 +168,22 @@ class CellSpace(Space):
 
     @cached_property
     def initial(self) -> tuple[Candidate, ...]:
-        """Bare cells of one operation each; where NAS-Bench-201's are stacked, a chain of convolutions.
+        """Of bare cells with operations on nodes those of one operation each; of stacked ones a chain of convolutions.
 
-        What an operation is worth shows plainest without others beside it (BENCHMARKS.md, "cells of one operation").
+        What an operation on nodes is worth shows plainest without others beside it; where operations are on edges,
+        random cells serve a search as well (BENCHMARKS.md, "cells of one operation").
         """
-        if not self.channels:
-            return tuple(dict.fromkeys(map(self._beginning, self._alone())))
-        if self.links or not {_CONVOLUTION, _SKIP} <= set(self.operations):
+        if self.links:
+            return () if self.channels else tuple(dict.fromkeys(map(self._beginning, self._alone())))
+        if not self.channels or not {_CONVOLUTION, _SKIP} <= set(self.operations):
             return ()
-        chain = dict(zip(self._pairs, self._on_chain(_CONVOLUTION), strict=True))
-        return (self._beginning(tuple({**chain, (0, self.vertices - 1): _SKIP}.values())),)
+        return (self._beginning([self._on_chain(pair) for pair in self._pairs]),)
+
+    def _on_chain(self, pair: Edge) -> str:
+        """The operation between two vertices of a chain of convolutions past which the input skips."""
+        if pair == (0, self.vertices - 1):
+            return _SKIP
+        return _CONVOLUTION if pair[1] == pair[0] + 1 else self.zero
 
     @property
     def _at_work(self) -> tuple[str, ...]:
@@ -186,23 +192,15 @@ class CellSpace(Space):
         return tuple(label for label in self.operations if label != idle)
 
     def _alone(self) -> Iterator[tuple[str, ...]]:
-        """Choices in which all operations are the same: on all edges and on a chain, or in two patterns of links.
+        """Choices of links and operations in which all operations are the same.
 
-        The two patterns of an operation are far apart, and the next operation takes the next two: all take turns.
+        Each operation takes two patterns that are far apart, the next operation the next two: all patterns take turns.
         """
-        if not self.links:
-            yield from ((operation,) * len(self._pairs) for operation in self._at_work)
-            yield from map(self._on_chain, self._at_work)
-            return
         n = len(self.links)
         for shift in (0, n // 2):
             for i, operation in enumerate(self._at_work):
                 pattern = self.links[(i + shift) % n]
                 yield (_pattern_name(pattern), *[operation] * len(pattern))
-
-    def _on_chain(self, operation: str) -> tuple[str, ...]:
-        """The operation from every vertex to the next, and no other edge."""
-        return tuple(operation if head == tail + 1 else self.zero for tail, head in self._pairs)
 
     def _beginning(self, chosen: Sequence[str]) -> Candidate:
         """A choice of links and operations with the hyperparameters of common practice."""

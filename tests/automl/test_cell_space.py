@@ -10,7 +10,7 @@ import pytest
 from automl.observations import Candidate
 from automl.parameters import Float, Value
 from automl.spaces.base import Space
-from automl.spaces.cell import EDGE_OPERATIONS, GRAPH_OPERATIONS, CellSpace
+from automl.spaces.cell import GRAPH_OPERATIONS, CellSpace
 from kernels.architecture import Architecture
 from tests.contracts.space import SpaceContract
 
@@ -75,12 +75,8 @@ def test_stacked_cells_begin_with_a_chain_of_convolutions_past_which_the_input_s
     assert chosen == edges(CONV, NONE, CONV, SKIP, NONE, CONV)
 
 
-def test_each_operation_on_edges_is_alone_on_all_of_them_and_on_a_chain() -> None:
-    space = CellSpace.nas_bench_201()
-    at_work = [label for label in EDGE_OPERATIONS if label != NONE]
-    everywhere = [space.decode(edges(*[label] * 6)) for label in at_work]
-    chains = [space.decode(edges(label, NONE, label, NONE, NONE, label)) for label in at_work]
-    assert list(space.initial) == everywhere + chains
+def test_bare_cells_with_operations_on_edges_begin_at_random() -> None:
+    assert CellSpace.nas_bench_201().initial == ()
 
 
 def test_each_operation_on_nodes_is_alone_in_two_patterns_of_links_that_take_turns() -> None:
