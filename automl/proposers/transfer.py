@@ -7,7 +7,9 @@ ones, edits of the best known ones, and the sources' own best.
 From the fifth value on the guard (`automl.transfer_guard`) draws who proposes: that model, or the plain proposer, which
 knows no other task. On networks the sources must also foretell the values better than the plain proposer's own model,
 where it has one. Sources that hardly foretell one another share the first trials with the plain proposer, and after a
-few times as many trials as the sources had, the plain proposer goes on alone.
+few times as many trials as the sources had, the plain proposer goes on alone. Where a search begins with simple cells
+of a listed space these come before what any source proposes, and then the sources must foretell the values clearly
+better: there the plain proposer soon knows what other tasks could tell.
 """
 
 from __future__ import annotations
@@ -46,6 +48,8 @@ from automl.transfer_guard import (
     reached,
     transfer_weight,
 )
+
+_CLEARLY_BETTER = 0.99  # weight from which on sources are asked in a search that began with simple cells
 
 Floats = NDArray[np.float64]
 _Test = tuple[Knowledge, tuple[str, ...], bytes]
@@ -151,6 +155,9 @@ class TransferProposer:
         if len(observations) > budget:
             return Decision("base", 0.0, "the sources' budgets are behind")
         everything, guard = self._all_known, self.settings.guard
+        begun = len(observations) + len(observations.pending)
+        if guard and self._begins_simply and begun < len(self.space.initial):
+            return Decision("base", 0.0, "simple cells come first", everything)
         if not len(observations):
             return self._first_word(everything, observations)
         if guard and self._reads_backwards(everything, observations):
@@ -182,10 +189,10 @@ class TransferProposer:
             return replace(asked, model="base", weight=0.0, reason="the sources run against the trials")
         plain = fit_transfer_gp(inputs.plain(), values, asked.knowledge.features.groups, self.settings.prior.gp)
         densities = asked.fitted.leave_one_out_log_density, plain.leave_one_out_log_density
-        odds = prior_log_odds(foresight, len(observations))
+        odds = 0.0 if self._begins_simply else prior_log_odds(foresight, len(observations))
         weight = min(transfer_weight(*densities, odds), self._weight_against_base(asked.knowledge, observations, odds))
         weight = min(weight, largest_weight(foresight, len(observations)))
-        if weight <= 1.0 - trusted:
+        if weight <= 1.0 - trusted or (self._begins_simply and weight < _CLEARLY_BETTER):
             return replace(asked, model="base", weight=weight, reason="the sources do not foretell the trials")
         if weight < trusted and generator.random() >= weight:
             return replace(asked, model="base", weight=weight, reason="drawn")
@@ -309,6 +316,11 @@ class TransferProposer:
                 return self._listing.candidates[place], float(values[place])
         known = best_observed(observations, 5) + sources_best(self.space, decision.knowledge.sources, generator)
         return sampled_best(self.space, known, seen, wanted, generator, self.settings.pool)
+
+    @property
+    def _begins_simply(self) -> bool:
+        """Whether a search begins with simple cells, after which there is less to learn from other tasks."""
+        return self._listing is not None and bool(self.space.initial)
 
     @cached_property
     def _listing(self) -> Listing | None:

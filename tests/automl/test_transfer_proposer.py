@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from automl.observations import Candidate, Observations
 from automl.parameters import Float, Int
+from automl.proposers import transfer
 from automl.proposers.base import Proposal, Proposer
 from automl.proposers.shared_candidates import Method, SharedCandidatesProposer
 from automl.proposers.transfer import TransferProposer, TransferSettings
@@ -18,6 +19,7 @@ from automl.proposers.transfer_pool import TransferPoolSettings
 from automl.proposers.uniform import UniformProposer
 from automl.scales import normal_scores
 from automl.spaces.base import Space
+from automl.spaces.cell import CellSpace
 from automl.spaces.flat import FlatSpace
 from automl.surrogates.ablr import ABLRSettings
 from automl.surrogates.transfer_prior import TransferPriorSettings
@@ -195,6 +197,52 @@ def test_on_networks_sources_must_foretell_values_better_than_the_model_of_their
     plain = weight(UniformProposer(space))
     assert weight(_Foretelling(space, -99.0)) == plain > 0.0
     assert weight(_Foretelling(space, 99.0)) < 1e-9
+
+
+CELLS = CellSpace(("a", "b", "c", "skip"), links=((0, 0, 0), (0, 1, 2)), channels=(), hyperparameters={})
+
+
+def share_of_a(candidate: Candidate) -> float:
+    """A loss that every operation but one raises."""
+    assert candidate.architecture is not None
+    labels = candidate.architecture.labels
+    return sum(label != "a" for label in labels) + 0.01 * len(labels)
+
+
+def cells(n: int, seed: int) -> Observations:
+    """The simple cells and then some random ones."""
+    generator = np.random.default_rng(seed)
+    candidates = tuple(dict.fromkeys([*CELLS.initial, *(CELLS.sample(generator) for _ in range(9 * n))]))[:n]
+    return Observations(candidates, np.array([share_of_a(candidate) for candidate in candidates]))
+
+
+def cells_with_sources(base: Proposer | None = None) -> TransferProposer:
+    return TransferProposer(CELLS, {f"past-{seed}": cells(20, seed) for seed in range(3)}, base, BRIEF)
+
+
+def test_the_simple_cells_of_a_listed_space_come_before_what_sources_propose() -> None:
+    proposer = cells_with_sources()
+    for n, simple in enumerate(CELLS.initial):
+        (proposal,) = proposer.propose(cells(n, 9), 1, np.random.default_rng(0))
+        assert proposal.candidate == simple
+        assert proposal.notes["transfer"]["reason"] == "simple cells come first"
+    assert proposer.decide(cells(len(CELLS.initial), 9), np.random.default_rng(0)).reason != "simple cells come first"
+
+
+@pytest.mark.parametrize(("belief", "model"), [(0.5, "base"), (0.98, "base"), (0.995, "transfer")])
+def test_after_simple_cells_sources_must_foretell_the_values_clearly_better(
+    belief: float, model: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[float] = []
+
+    def believed(with_sources: NDArray[np.float64], without: NDArray[np.float64], log_odds: float = 0.0) -> float:
+        asked.append(log_odds)
+        return belief
+
+    monkeypatch.setattr(transfer, "transfer_weight", believed)
+    decisions = {cells_with_sources().decide(cells(9, 9), np.random.default_rng(seed)).model for seed in range(5)}
+    assert decisions == {model}
+    assert set(asked) == {0.0}
 
 
 def test_where_there_are_no_networks_a_base_s_model_is_not_asked() -> None:
