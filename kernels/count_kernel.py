@@ -66,7 +66,7 @@ class CountVectors:
         self._transposed = self._bits(graphs).T.tocsr()
 
     def _bits(self, graphs: Sequence[Elements]) -> csr_array:
-        """A row a graph, a column a code; elements that no graph of this collection has are left out."""
+        """A row a graph, a column an element; elements that no graph of this collection has are left out."""
         everything = np.concatenate([*graphs, _BEYOND[:0]])
         columns = np.searchsorted(self._columns, everything)
         known = self._columns[columns] == everything

@@ -7,9 +7,9 @@ ones, edits of the best known ones, and the sources' own best.
 From the fifth value on the guard (`automl.transfer_guard`) draws who proposes: that model, or the plain proposer, which
 knows no other task. On networks the sources must also foretell the values better than the plain proposer's own model,
 where it has one. Sources that hardly foretell one another share the first trials with the plain proposer, and after a
-few times as many trials as the sources had, the plain proposer goes on alone. Where a search begins with simple cells
-of a listed space these come before what any source proposes, and then the sources must foretell the values clearly
-better: there the plain proposer soon knows what other tasks could tell.
+few times as many trials as the sources had, the plain proposer goes on alone. Where one with a model of its own begins
+with simple cells of a listed space, these come before what any source proposes, and then the sources must foretell the
+values clearly better: there it soon knows what other tasks could tell.
 """
 
 from __future__ import annotations
@@ -319,8 +319,9 @@ class TransferProposer:
 
     @property
     def _begins_simply(self) -> bool:
-        """Whether a search begins with simple cells, after which there is less to learn from other tasks."""
-        return self._listing is not None and bool(self.space.initial)
+        """Whether a search begins with simple cells, from which the plain proposer's own model learns."""
+        has_model = isinstance(self.plain, ForetellingProposer)
+        return has_model and self._listing is not None and bool(self.space.initial)
 
     @cached_property
     def _listing(self) -> Listing | None:

@@ -229,6 +229,11 @@ def test_the_simple_cells_of_a_listed_space_come_before_what_sources_propose() -
     assert proposer.decide(cells(len(CELLS.initial), 9), np.random.default_rng(0)).reason != "simple cells come first"
 
 
+def test_sources_lead_where_the_base_does_not_begin_with_simple_cells_by_itself() -> None:
+    decision = cells_with_sources(UniformProposer(CELLS)).decide(Observations(), np.random.default_rng(0))
+    assert decision.model == "transfer"
+
+
 @pytest.mark.parametrize(("belief", "model"), [(0.5, "base"), (0.98, "base"), (0.995, "transfer")])
 def test_after_simple_cells_sources_must_foretell_the_values_clearly_better(
     belief: float, model: str, monkeypatch: pytest.MonkeyPatch
