@@ -170,6 +170,14 @@ def _otmann_alone(space: Space) -> Proposer:
     return NASBOTProposer(space, gp=kernel, pool=PoolSettings(listed_at_most=0))
 
 
+def _noisy(space: Space) -> Proposer:
+    """NASBOT told that values are noisy: it evaluates promising cells again."""
+    from automl.proposers.nasbot import NASBOTProposer
+    from automl.proposers.replication import ReplicatingProposer
+
+    return ReplicatingProposer(NASBOTProposer(space))
+
+
 def _nao(*, latent: bool = True, **settings: int) -> MakeProposer:
     """Makes NAO with or without latent steps and with some settings of its network: its ablations."""
 
@@ -189,6 +197,7 @@ def _proposer(module: str, name: str) -> MakeProposer:
 
 _PROPOSERS: Final[Mapping[str, MakeProposer]] = {
     "nasbot": _proposer("nasbot", "NASBOTProposer"),
+    "nasbot-noisy": _noisy,
     "nasbot-otmann": _otmann_alone,
     "nao": _proposer("nao", "NAOProposer"),
     "nao-mutation": _nao(latent=False),

@@ -122,6 +122,20 @@ def trial_values(trial: FrozenTrial, directions: Sequence[StudyDirection]) -> Se
     return None
 
 
+def best_trial_of(
+    candidate: Candidate, space: Space, trials: Sequence[FrozenTrial], direction: StudyDirection
+) -> FrozenTrial:
+    """Of a candidate's finished trials, at least one of which has a finite value, the best; the first of equal ones."""
+    own: list[tuple[float, FrozenTrial]] = []
+    for trial in trials:
+        values = trial_values(trial, [direction])
+        known = None if values is None else decoded(space, trial.params)
+        if values is not None and known is not None and known.digest == candidate.digest:
+            own.append((values[0], trial))
+    best = max if direction == StudyDirection.MAXIMIZE else min
+    return best(own, key=lambda pair: pair[0])[1]
+
+
 def open_assignment(trial: FrozenTrial) -> Mapping[str, Any]:
     """The parameters known of a trial that has not finished: proposed, fixed by the user, or already asked for."""
     proposed = trial.system_attrs.get(PROPOSAL, {}).get("params", {})

@@ -95,14 +95,14 @@ class ProposerSampler(BaseSampler):
 
     def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
         """The parameters that the trial's proposal decides: the part of the conditional space that it walked."""
-        _refuse_several_objectives(study)
+        refuse_several_objectives(study)
         return {name: self._distributions[name] for name in _proposed(trial)}
 
     def sample_relative(
         self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
     ) -> dict[str, Any]:
         """The proposal's values; names that it lacks are answered by the independent sampler."""
-        _refuse_several_objectives(study)
+        refuse_several_objectives(study)
         proposed = _proposed(trial)
         return {
             name: proposed[name] if name in proposed else self.sample_independent(study, trial, name, distribution)
@@ -113,7 +113,7 @@ class ProposerSampler(BaseSampler):
         self, study: Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
     ) -> Any:
         """The independent sampler's answer for a parameter that no proposal decides."""
-        _refuse_several_objectives(study)
+        refuse_several_objectives(study)
         return self._independent_sampler.sample_independent(study, trial, param_name, param_distribution)
 
     def after_trial(self, study: Study, trial: FrozenTrial, state: TrialState, values: Sequence[float] | None) -> None:
@@ -129,7 +129,7 @@ class ProposerSampler(BaseSampler):
         for _ in range(_MAX_COLLISIONS):
             started = time.perf_counter()
             known = self.observations(study, asking=trial.number)
-            with _one_thread():
+            with one_at_a_time():
                 proposal = self._next(known, generator)
             seconds = time.perf_counter() - started
             publish_proposal(study, trial, self.space.encode(proposal.candidate), proposal.notes, self.seed, seconds)
@@ -198,9 +198,7 @@ def proposing(study: Study, trial: FrozenTrial) -> Iterator[None]:
     """Looks after a trial, and other threads of the process, while its proposal is made.
 
     Optuna's loop does not look after the trial yet. So that it cannot stay RUNNING for ever, its heartbeat is recorded
-    here, and it is marked as failed if the block fails. Threads (`optuna.Study.optimize(n_jobs=2)`) propose one at a
-    time: fitted models and histories change as they are used, and torch's random state and number of threads belong to
-    the whole process.
+    here, and it is marked as failed if the block fails.
     """
     try:
         with get_heartbeat_thread(trial._trial_id, study._storage), _ONE_AT_A_TIME:
@@ -211,19 +209,21 @@ def proposing(study: Study, trial: FrozenTrial) -> Iterator[None]:
 
 
 @contextmanager
-def _one_thread() -> Iterator[None]:
-    """Runs torch, where a proposer has brought it, on one thread.
+def one_at_a_time() -> Iterator[None]:
+    """Lets one thread of the process ask a proposer, and torch, where the proposer has brought it, use one thread.
 
-    The matrices of a few hundred trials are small: a second thread saves nothing, takes ten times the time where
-    others use the cores, and may change the last bits of a proposal.
+    Fitted models and histories change as they are used, and torch's random state and number of threads belong to the
+    whole process. The matrices of a few hundred trials are small: a second thread of torch's saves nothing, takes ten
+    times the time where others use the cores, and may change the last bits of a proposal.
     """
-    if "torch" not in sys.modules:
-        yield
-        return
-    from automl.torch_threads import limited_threads  # deferred, since it would bring torch
+    with _ONE_AT_A_TIME:
+        if "torch" not in sys.modules:
+            yield
+            return
+        from automl.torch_threads import limited_threads  # deferred, since it would bring torch
 
-    with limited_threads(1):
-        yield
+        with limited_threads(1):
+            yield
 
 
 def publish_proposal(
@@ -255,7 +255,8 @@ def _proposed(trial: FrozenTrial) -> Mapping[str, Any]:
     return params
 
 
-def _refuse_several_objectives(study: Study) -> None:
+def refuse_several_objectives(study: Study) -> None:
+    """Raises ValueError if the study has more than one objective."""
     if len(study.directions) > 1:
         raise ValueError(
             f"got a study of {len(study.directions)} objectives, this sampler takes one; "

@@ -8,11 +8,20 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from optuna.samplers import BaseSampler
+from optuna.study import Study
+from optuna.trial import FrozenTrial
 
 from automl.proposers.evolution import EvolutionProposer
 from automl.proposers.local_search import LocalSearchProposer
 from automl.spaces.base import Space
-from studies.proposer_sampler import ProposerSampler, check_space, check_startup
+from studies.history import best_trial_of
+from studies.proposer_sampler import (
+    ProposerSampler,
+    check_space,
+    check_startup,
+    one_at_a_time,
+    refuse_several_objectives,
+)
 
 if TYPE_CHECKING:
     from automl.acquisition import Acquisition
@@ -32,6 +41,8 @@ class NASBOTSampler(ProposerSampler):
             simple networks and random ones. By default one more than there are simple networks, or ten where there are
             none.
         acquisition: "log-ei", "ei", "ucb", "thompson" or "ttei".
+        noisy: Whether a candidate's value differs from one evaluation to the next. Then candidates count with the mean
+            of their values, and promising ones are proposed again (`automl.proposers.replication`).
         gp: Settings of the Gaussian process: what is counted, OTMANN's weights and label costs, how it is fitted.
         pool: Settings of the pool of candidates that are compared.
         independent_sampler: Answers for parameters that are not the space's; random by default.
@@ -47,6 +58,7 @@ class NASBOTSampler(ProposerSampler):
         seed: int | None = None,
         n_startup_trials: int | None = None,
         acquisition: Acquisition = "log-ei",
+        noisy: bool = False,
         gp: ArchitectureGPSettings | None = None,
         pool: PoolSettings | None = None,
         independent_sampler: BaseSampler | None = None,
@@ -55,13 +67,44 @@ class NASBOTSampler(ProposerSampler):
         check_startup(n_startup_trials)
         # Deferred: these bring BoTorch, which few callers of this module need.
         from automl.proposers.nasbot import NASBOTProposer, PoolSettings
+        from automl.proposers.replication import ReplicatingProposer
 
-        proposer = NASBOTProposer(
+        nasbot = NASBOTProposer(
             space, n_startup=n_startup_trials, acquisition=acquisition, gp=gp, pool=pool or PoolSettings()
         )
+        self.nasbot = ReplicatingProposer(nasbot) if noisy else nasbot
         super().__init__(
-            proposer, seed=seed, n_startup_trials=n_startup_trials, independent_sampler=independent_sampler
+            self.nasbot, seed=seed, n_startup_trials=n_startup_trials, independent_sampler=independent_sampler
         )
+
+    def recommended_trial(self, study: Study) -> FrozenTrial:
+        """The trial of the candidate that the model thinks best, where `study.best_trial` may be the luckiest one.
+
+        The candidate has been evaluated; of several trials of it the best is returned.
+
+        Raises:
+            ValueError: If no trial of the sampler's space has a finite value, or the study has several objectives.
+
+        Examples:
+            >>> import optuna
+            >>> from automl.spaces.mlp import MLPSpace
+            >>> from studies.objective import suggest
+            >>> space = MLPSpace(max_layers=3)
+            >>> sampler = NASBOTSampler(space, seed=0, noisy=True)
+            >>> study = optuna.create_study(sampler=sampler)
+            >>> study.optimize(lambda trial: suggest(trial, space).architecture.depth + trial.number % 2, n_trials=8)
+            >>> sampler.recommended_trial(study) in study.trials
+            True
+        """
+        refuse_several_objectives(study)
+        with one_at_a_time():
+            chosen = self.nasbot.incumbent(self.observations(study))
+        if chosen is None:
+            raise ValueError(
+                "got a study in which no trial of the sampler's space has a value, expected at least one to recommend; "
+                "run some trials first."
+            )
+        return best_trial_of(chosen, self.space, study.get_trials(), study.direction)
 
 
 class NAOSampler(ProposerSampler):

@@ -95,12 +95,12 @@ class NASBOTProposer:
         """
         check_request(observations, n)
         seen = set(observations.digests)
-        search = self._search(observations, generator) if len(observations) >= self._n_startup else None
+        search = self._search(observations, generator) if len(observations) >= self.n_before_model else None
         proposals: list[Proposal] = []
         for _ in range(n):
             found = search.best(seen) if search else None
             if search and found:
-                proposal = Proposal(found.candidate, self._notes(found, search.fitted))
+                proposal = Proposal(found.candidate, self.notes(found, search.fitted))
                 search.take(found)
             else:
                 proposal = first_proposal(self.space, seen, generator)
@@ -113,7 +113,7 @@ class NASBOTProposer:
 
         None before the first value; during start-up the one with the least value.
         """
-        if len(observations) < self._n_startup:
+        if len(observations) < self.n_before_model:
             return observations.candidates[int(observations.values[:, 0].argmin())] if len(observations) else None
         return observations.candidates[int(self._model.fit(observations).fitted_scores.argmin())]
 
@@ -130,10 +130,12 @@ class NASBOTProposer:
         return np.asarray(self._model.fit(observations).leave_one_out_log_density.numpy(), dtype=np.float64)
 
     @cached_property
-    def _n_startup(self) -> int:
+    def n_before_model(self) -> int:
+        """Number of known values before the model is asked."""
         return startup(self.space, self.n_startup)
 
-    def _notes(self, found: _Found, fitted: FittedArchitectureGP) -> dict[str, Any]:
+    def notes(self, found: Found, fitted: FittedArchitectureGP) -> dict[str, Any]:
+        """What people may want to know of how a candidate was found."""
         notes: dict[str, Any] = {
             "origin": found.origin,
             "acquisition": self.acquisition,
@@ -197,17 +199,21 @@ class NASBOTProposer:
         """The score that a candidate must improve on: the least observed, or the least posterior mean."""
         return float(fitted.scores.min()) if self.counts_residuals else fitted.incumbent
 
-    def _search(self, observations: Observations, generator: np.random.Generator) -> _Search:
+    def _search(self, observations: Observations, generator: np.random.Generator) -> Search:
         fitted = self._model.fit(observations)
         best = self.best_score(fitted)
-        ask = _Ask(self.acquisition, self.counts_residuals, best, len(observations), generator)
+        ask = Ask(self.acquisition, self.counts_residuals, best, len(observations), generator)
+        return self.search(fitted, ask, observations)
+
+    def search(self, fitted: FittedArchitectureGP, ask: Ask, observations: Observations) -> Search:
+        """The search for what is wanted most under a posterior."""
         if self._is_listed:
             return _ListedSearch(fitted, ask, self._everyone, observations.pending)
         return _EvolvingSearch(fitted, ask, self.space, self.pool, observations)
 
 
 @dataclass(frozen=True)
-class _Found:
+class Found:
     """A candidate with its acquisition value and how it came into the pool."""
 
     candidate: Candidate
@@ -216,18 +222,29 @@ class _Found:
 
 
 @dataclass(frozen=True, eq=False)
-class _Ask:
-    """An acquisition function with all its arguments but the pool."""
+class Ask:
+    """An acquisition function with all its arguments but the pool.
+
+    Args:
+        kind: Which function.
+        with_residuals: Whether what the kernel leaves unexplained is part of what a candidate is worth.
+        incumbent: The best score so far.
+        n_observed: Number of observations.
+        generator: Source of the function's randomness, and of the choice among equals.
+        chance: Variance of a value around what its candidate is worth, so that one value does not tell all.
+    """
 
     kind: Acquisition
     with_residuals: bool
     incumbent: float
     n_observed: int
     generator: np.random.Generator
+    chance: float = 0.0
 
     def values(self, pool: GaussianPool) -> NDArray[np.float64]:
         """The acquisition value of every candidate."""
         pool = pool.with_residuals() if self.with_residuals else pool
+        pool = pool.after_one_value(self.chance) if self.chance else pool
         return acquisition_values(self.kind, pool, self.incumbent, self.n_observed, self.generator).numpy()
 
     def argmax(self, values: NDArray[np.float64]) -> int | None:
@@ -242,7 +259,7 @@ class _ListedSearch:
     """All candidates of a finite space are compared."""
 
     def __init__(
-        self, fitted: FittedArchitectureGP, ask: _Ask, everyone: ListedPool, pending: Sequence[Candidate]
+        self, fitted: FittedArchitectureGP, ask: Ask, everyone: ListedPool, pending: Sequence[Candidate]
     ) -> None:
         self.fitted = fitted
         self._ask = ask
@@ -250,14 +267,14 @@ class _ListedSearch:
         places = [everyone.position[c.digest] for c in pending if c.digest in everyone.position]
         self._posterior = fitted.pool(everyone).hallucinated(places)
 
-    def best(self, seen: Set[str]) -> _Found | None:
+    def best(self, seen: Set[str]) -> Found | None:
         """The most wanted candidate that is not in `seen`."""
         values = self._ask.values(self._posterior)
         values[[self._everyone.position[digest] for digest in seen if digest in self._everyone.position]] = -np.inf
         place = self._ask.argmax(values)
-        return None if place is None else _Found(self._everyone.candidates[place], float(values[place]), "listed")
+        return None if place is None else Found(self._everyone.candidates[place], float(values[place]), "listed")
 
-    def take(self, found: _Found) -> None:
+    def take(self, found: Found) -> None:
         """Counts the candidate as pending from now on."""
         self._posterior = self._posterior.hallucinated([self._everyone.position[found.candidate.digest]])
 
@@ -268,7 +285,7 @@ class _EvolvingSearch:
     def __init__(
         self,
         fitted: FittedArchitectureGP,
-        ask: _Ask,
+        ask: Ask,
         space: Space,
         settings: PoolSettings,
         observations: Observations,
@@ -284,11 +301,11 @@ class _EvolvingSearch:
         self._incumbents = [observations.candidates[i] for i in order]
         self._pending = list(observations.pending)
 
-    def take(self, found: _Found) -> None:
+    def take(self, found: Found) -> None:
         """Counts the candidate as pending from now on."""
         self._pending.append(found.candidate)
 
-    def best(self, seen: Set[str]) -> _Found | None:
+    def best(self, seen: Set[str]) -> Found | None:
         """The most wanted candidate of a pool that evolves among those not in `seen`."""
         known = set(seen)
         pool = self._evaluated(self._first(known))
@@ -313,7 +330,7 @@ class _EvolvingSearch:
             first.append((candidate, "random"))
         return first + self._edited(self._incumbents, n_edited, known, "edited incumbent")
 
-    def _children(self, pool: Sequence[_Found], n: int, known: set[str]) -> list[tuple[Candidate, str]]:
+    def _children(self, pool: Sequence[Found], n: int, known: set[str]) -> list[tuple[Candidate, str]]:
         ranked = sorted(pool, key=lambda found: found.value, reverse=True)
         return self._edited([found.candidate for found in ranked], n, known, "evolved")
 
@@ -321,15 +338,15 @@ class _EvolvingSearch:
         """About `n` mutants of candidates drawn by rank, each with its origin."""
         return [(mutant, origin) for mutant in mutants_by_rank(self._space, ranked, n, known, self._ask.generator)]
 
-    def _evaluated(self, candidates: Sequence[tuple[Candidate, str]]) -> list[_Found]:
+    def _evaluated(self, candidates: Sequence[tuple[Candidate, str]]) -> list[Found]:
         values = self._values([candidate for candidate, _ in candidates], self._guide) if candidates else ()
-        return [_Found(c, float(value), origin) for (c, origin), value in zip(candidates, values, strict=True)]
+        return [Found(c, float(value), origin) for (c, origin), value in zip(candidates, values, strict=True)]
 
-    def _values(self, candidates: Sequence[Candidate], ask: _Ask) -> NDArray[np.float64]:
+    def _values(self, candidates: Sequence[Candidate], ask: Ask) -> NDArray[np.float64]:
         """Acquisition values, pending candidates taken as observed at their means."""
         pool = self.fitted.gp.pool_of((*self._pending, *candidates))
         posterior = self.fitted.pool(pool).hallucinated(range(len(self._pending)))
         return ask.values(posterior)[len(self._pending) :]
 
 
-_Search = _ListedSearch | _EvolvingSearch
+Search = _ListedSearch | _EvolvingSearch

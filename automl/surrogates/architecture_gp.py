@@ -52,6 +52,7 @@ _SCORES: Mapping[str, Callable[[NDArray[np.float64]], NDArray[np.float64]]] = {
     "normal": normal_scores,
 }
 _REMEMBERED_FITS = 16
+_SMALLEST_VARIANCE = 1e-10
 _CHUNK = 512
 # Above that many candidates covariances are taken in single precision, which halves the time of the exponentials.
 _SINGLE_PRECISION_ABOVE = 4096
@@ -272,6 +273,7 @@ class FittedArchitectureGP:
         self.gp = gp
         self.prior = fit.prior
         self.fallback = fit.fallback
+        self.noise = fit.prior.noise  # of what the kernel leaves unexplained of a candidate that has not been observed
         self.observed = gp.pool_of(observations.candidates)
         self.labels = fit.labels
         self.inputs = inputs(self.observed, 0, fit.labels)
@@ -279,7 +281,7 @@ class FittedArchitectureGP:
         self.has_transport = self.kernel(torch.float64).transport is not None
         self.tables = gp.tables_among(self.observed, transport=self.has_transport)
         self.scores = torch.from_numpy(gp.scores(observations.values[:, 0]))
-        self._condition()
+        self._condition(0.0, torch.full_like(self.scores, fit.prior.noise))
 
     def kernel(self, dtype: torch.dtype) -> CandidateKernel:
         """The fitted covariance in a precision; its user puts tables in place before every use."""
@@ -287,14 +289,41 @@ class FittedArchitectureGP:
             self._kernels[dtype] = copy.deepcopy(self._kernels[torch.float64]).to(dtype)
         return self._kernels[dtype]
 
-    def _condition(self) -> None:
-        """Factorises the covariance of the observations and solves for the weight of each."""
+    def split(self, residual: float, chance: NDArray[np.float64]) -> FittedArchitectureGP:
+        """The posterior of what candidates are worth, where the noise is taken to be of two sorts.
+
+        What the kernel does not explain of a candidate's worth has the covariance `residual` I, and the scores lie
+        around what candidates are worth with the covariance diag(chance).
+
+        Args:
+            residual: Variance of what a candidate is worth beyond the kernel, above 0.
+            chance: Variance of each observed candidate's score around that, `n`, above 0.
+        """
+        other = copy.copy(self)
+        other.noise = residual
+        other._condition(residual, torch.from_numpy(chance))
+        return other
+
+    def _condition(self, residual: float, chance: Tensor) -> None:
+        """Factorises the covariance of the observations and solves for the weight of each.
+
+        Mean m + C (C + D)^-1 (y - m) and covariance C - C (C + D)^-1 C of the observed candidates with C = K + residual
+        I and D = diag(chance) (Rasmussen and Williams 2006, equations 2.23 and 2.24).
+        """
         kernel = self.kernel(torch.float64)
         kernel.set_tables(self.tables)
-        covariance = kernel.forward(self.inputs, self.inputs)
-        self.factor = stable_cholesky(covariance, self.prior.noise)
+        covariance = kernel.forward(self.inputs, self.inputs) + residual * torch.eye(len(chance), dtype=torch.float64)
+        self.factor = stable_cholesky(covariance + torch.diag(chance), 0.0)
         self.weights = torch.cholesky_solve((self.scores - self.prior.mean)[:, None], self.factor)[:, 0]
         self.fitted_scores = self.prior.mean + covariance @ self.weights
+        self._covariance = covariance
+
+    @property
+    def fitted_deviations(self) -> Tensor:
+        """Standard deviation of what each observed candidate is worth, `n`."""
+        explained = torch.linalg.solve_triangular(self.factor, self._covariance, upper=False).square().sum(0)
+        deviations: Tensor = (self._covariance.diagonal() - explained).clamp_min(_SMALLEST_VARIANCE).sqrt()
+        return deviations
 
     @property
     def incumbent(self) -> float:
@@ -335,7 +364,7 @@ class _PoolPosterior:
         self._n = len(fitted.observed)
         self._inputs = inputs(pool, self._n, fitted.labels).to(dtype)
         self._transport = _joined(fitted, pool)
-        self._noise = fitted.prior.noise
+        self._noise = fitted.noise
         self._set_tables(pool.distances(fitted.observed))
         known = self._kernel.forward(fitted.inputs.to(dtype), self._inputs)
         self._explained = torch.linalg.solve_triangular(fitted.factor.to(dtype), known, upper=False)

@@ -92,6 +92,19 @@ class GaussianPool(Model):
 
         return GaussianPool(self.mean, self.variance + self.noise, covariance, self.noise)
 
+    def after_one_value(self, chance: float) -> GaussianPool:
+        """The Gaussian over what each candidate's mean may be once it has been evaluated.
+
+        A value that lies around the score with the variance `chance` moves the mean by a normal amount of variance v^2
+        / (v + chance), v being the score's variance (Frazier, Powell and Dayanik 2008).
+        """
+        share = (self.variance / (self.variance + chance)).sqrt()
+
+        def covariance(rows: Tensor, columns: Tensor) -> Tensor:
+            return share[rows][:, None] * self.covariance(rows, columns) * share[columns]
+
+        return GaussianPool(self.mean, self.variance * share.square(), covariance, self.noise)
+
     def drawn(self, subset: Tensor, normals: Tensor) -> Tensor:
         """A joint draw of the scores of `subset`, `k` indices, from `k` standard normal numbers."""
         covariance = self.covariance(subset, subset).double()

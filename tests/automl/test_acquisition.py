@@ -10,7 +10,7 @@ import torch
 from scipy.stats import norm
 from torch import Tensor
 
-from automl.acquisition import ACQUISITIONS, Acquisition, acquisition_values, ucb_beta
+from automl.acquisition import ACQUISITIONS, Acquisition, acquisition_values, log_knowledge_gradient, ucb_beta
 from automl.surrogates.gaussian_pool import GaussianPool, independent_pool
 
 
@@ -124,3 +124,37 @@ def test_every_function_works_for_a_pool_of_one(kind: Acquisition) -> None:
 def test_an_unknown_function_is_refused() -> None:
     with pytest.raises(ValueError, match="'lucky', expected one of log-ei"):
         values("lucky", make_pool()[0])  # type: ignore[arg-type]  # what the test is about
+
+
+def test_the_knowledge_gradient_is_the_mean_fall_of_the_least_believed_score() -> None:
+    mean, deviation, chance = np.array([0.0, 0.3, 1.0]), np.array([0.5, 0.8, 0.2]), 0.4
+    generator = np.random.default_rng(0)
+    falls = []
+    for i in range(
+        3
+    ):  # Bayes' rule by hand: draw a worth, draw a value of it, update the belief, and look at the least
+        worth = mean[i] + deviation[i] * generator.standard_normal(400_000)
+        value = worth + math.sqrt(chance) * generator.standard_normal(400_000)
+        share = deviation[i] ** 2 / (deviation[i] ** 2 + chance)
+        updated = mean[i] + share * (value - mean[i])
+        others = np.delete(mean, i).min()
+        falls.append(mean.min() - np.minimum(updated, others).mean())
+    np.testing.assert_allclose(np.exp(log_knowledge_gradient(mean, deviation, chance)), falls, atol=2e-3)
+
+
+def test_nothing_is_learnt_of_what_is_known_or_drowned_in_chance() -> None:
+    mean = np.array([0.0, 0.1])
+    assert log_knowledge_gradient(mean, np.array([1e-6, 1e-6]), 0.1).max() < -100
+    unsure = np.array([0.5, 0.5])
+    drowned, clear = (log_knowledge_gradient(mean, unsure, chance).max() for chance in (1e6, 1e-6))
+    assert drowned < clear
+
+
+def test_one_value_moves_means_by_no_more_than_what_is_unknown() -> None:
+    pool, _ = make_pool()
+    np.testing.assert_allclose(pool.after_one_value(0.0).variance, pool.variance)
+    moved = pool.after_one_value(0.3)
+    np.testing.assert_allclose(moved.variance, pool.variance.square() / (pool.variance + 0.3))
+    everyone = torch.arange(len(pool))
+    np.testing.assert_allclose(moved.covariance(everyone, everyone).diagonal(), moved.variance)
+    assert float(torch.linalg.eigvalsh(moved.covariance(everyone, everyone)).min()) > -1e-9

@@ -193,7 +193,7 @@ def test_residuals_are_part_of_the_value_where_all_candidates_are_compared_and_n
 
 
 def test_equally_wanted_candidates_are_chosen_among_by_chance_and_unwanted_ones_never() -> None:
-    ask = nasbot._Ask("log-ei", True, 0.0, 1, np.random.default_rng(0))
+    ask = nasbot.Ask("log-ei", True, 0.0, 1, np.random.default_rng(0))
     assert {ask.argmax(np.array([0.0, 1.0, -np.inf, 1.0])) for _ in range(20)} == {1, 3}
     assert ask.argmax(np.full(2, -np.inf)) is ask.argmax(np.empty(0)) is None
 
@@ -210,9 +210,9 @@ def test_observed_and_pending_candidates_that_a_list_lacks_are_no_obstacle() -> 
 def test_a_pool_evolves_from_random_candidates_and_edits_of_the_best_within_its_budget(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    pool: list[nasbot._Found] = []
+    pool: list[nasbot.Found] = []
 
-    def recorded(*arguments: Any) -> nasbot._Found:
+    def recorded(*arguments: Any) -> nasbot.Found:
         pool.append(found(*arguments))
         return pool[-1]
 
@@ -221,8 +221,8 @@ def test_a_pool_evolves_from_random_candidates_and_edits_of_the_best_within_its_
         return mutants_by_rank(space, ranked, *arguments)
 
     parents: list[list[Candidate]] = []
-    found = nasbot._Found
-    monkeypatch.setattr(nasbot, "_Found", recorded)
+    found = nasbot.Found
+    monkeypatch.setattr(nasbot, "Found", recorded)
     monkeypatch.setattr(nasbot, "mutants_by_rank", edited)
     space, observations = ChainSpace(max_depth=6), observe(ChainSpace(), 5)
     proposer = NASBOTProposer(space, n_startup=3, gp=QUICK, pool=SMALL)
@@ -240,13 +240,13 @@ def test_a_pool_evolves_from_random_candidates_and_edits_of_the_best_within_its_
 
 
 def test_a_pool_that_evolves_holds_each_unseen_candidate_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    found, made = nasbot._Found, list[str]()
+    found, made = nasbot.Found, list[str]()
 
-    def recorded(candidate: Candidate, *arguments: Any) -> nasbot._Found:
+    def recorded(candidate: Candidate, *arguments: Any) -> nasbot.Found:
         made.append(candidate.digest)
         return found(candidate, *arguments)
 
-    monkeypatch.setattr(nasbot, "_Found", recorded)
+    monkeypatch.setattr(nasbot, "Found", recorded)
     observations, settings = observe(ListedSpace(), 4), PoolSettings(listed_at_most=0, n_evaluations=40)
     proposer = NASBOTProposer(ListedSpace(), n_startup=1, gp=QUICK, pool=settings)
     proposer.propose(observations, 1, np.random.default_rng(0))

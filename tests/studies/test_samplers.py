@@ -66,6 +66,49 @@ class TestNASBOTSamplerInOptunasCases(_OptunaCases):
         return lambda: NASBOTSampler(SPACE, seed=0)
 
 
+class TestNoisyNASBOTSamplerInOptunasCases(_OptunaCases):
+    @pytest.fixture
+    def sampler(self) -> Callable[[], BaseSampler]:
+        return lambda: NASBOTSampler(SPACE, seed=0, n_startup_trials=2, noisy=True)
+
+
+def noisy_loss(trial: optuna.Trial) -> float:
+    """`loss` with chance that depends on the trial's number alone."""
+    return loss(trial) + float(np.random.default_rng(trial.number).standard_normal())
+
+
+def test_a_sampler_told_of_noise_evaluates_candidates_again_and_recommends_the_one_that_holds_its_own() -> None:
+    sampler = NASBOTSampler(SPACE, seed=1, n_startup_trials=4, noisy=True)
+    study = optuna.create_study(sampler=sampler)
+    study.optimize(noisy_loss, n_trials=25)
+    digests = [candidate.digest for candidate in sampler.observations(study).candidates]
+    assert len(set(digests)) < len(digests) == 25
+    recommended = sampler.recommended_trial(study)
+    chosen = sampler.nasbot.incumbent(sampler.observations(study))
+    assert SPACE.decode(recommended.params) == chosen
+    own = [t for t in study.trials if SPACE.decode(t.params) == chosen]
+    assert recommended.value == min(t.value for t in own if t.value is not None)
+
+
+@pytest.mark.parametrize("noisy", [False, True])
+def test_the_recommended_trial_of_a_maximised_study_is_a_good_one(noisy: bool) -> None:
+    sampler = NASBOTSampler(SPACE, seed=0, n_startup_trials=3, noisy=noisy)
+    study = optuna.create_study(direction="maximize", sampler=sampler)
+    study.optimize(lambda trial: -loss(trial), n_trials=10)
+    values = sorted(trial.value for trial in study.trials if trial.value is not None)
+    value = sampler.recommended_trial(study).value
+    assert value is not None
+    assert value >= values[5]
+
+
+def test_nothing_is_recommended_where_nothing_has_a_value_or_there_are_two_objectives() -> None:
+    sampler = NASBOTSampler(SPACE, seed=0)
+    with pytest.raises(ValueError, match=r"got a study in which no trial .* run some trials first"):
+        sampler.recommended_trial(optuna.create_study())
+    with pytest.raises(ValueError, match="got a study of 2 objectives"):
+        sampler.recommended_trial(optuna.create_study(directions=["minimize", "minimize"]))
+
+
 def test_every_trial_of_a_plain_study_evaluates_its_published_proposal() -> None:
     study = optuna.create_study(sampler=RegularisedEvolutionSampler(SPACE, seed=0, population=4, sample=2))
     study.optimize(loss, n_trials=12)
