@@ -22,6 +22,7 @@ from optuna.samplers import BaseSampler, RandomSampler
 from optuna.storages._heartbeat import get_heartbeat_thread
 from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
+from threadpoolctl import threadpool_limits
 
 from automl.observations import Observations
 from automl.proposers.base import Proposal, Proposer
@@ -213,8 +214,9 @@ def one_at_a_time() -> Iterator[None]:
     """Lets one thread of the process ask a proposer, and torch, where the proposer has brought it, use one thread.
 
     Fitted models and histories change as they are used, and torch's random state and number of threads belong to the
-    whole process. The matrices of a few hundred trials are small: a second thread of torch's saves nothing, takes ten
-    times the time where others use the cores, and may change the last bits of a proposal.
+    whole process. The matrices of a few hundred trials are small: a second thread of torch's or of NumPy's and SciPy's
+    linear algebra saves nothing, takes ten times the time where others use the cores, and may change the last bits of a
+    proposal.
     """
     with _ONE_AT_A_TIME:
         if "torch" not in sys.modules:
@@ -222,7 +224,7 @@ def one_at_a_time() -> Iterator[None]:
             return
         from automl.torch_threads import limited_threads  # deferred, since it would bring torch
 
-        with limited_threads(1):
+        with limited_threads(1), threadpool_limits(1, "blas"):
             yield
 
 

@@ -16,6 +16,7 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 import torch
+from threadpoolctl import threadpool_limits
 
 from automl.observations import Candidate, Observations
 from automl.proposers.nasbot import NASBOTProposer, PoolSettings
@@ -108,6 +109,7 @@ def main() -> None:
     parser.add_argument("--json", metavar="FILE")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
+    threadpool_limits(1, "blas")
     print(f"{arguments.space}, {arguments.evaluations} evaluations, {arguments.pending} pending: CPU seconds")
     print(f"{'n':>6} {'next':>8} {'fresh':>8}")
     costs = measure(

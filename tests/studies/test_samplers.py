@@ -11,9 +11,11 @@ from typing import Any
 import numpy as np
 import optuna
 import pytest
+import torch
 from optuna.samplers import BaseSampler
 from optuna.testing.pytest_samplers import BasicSamplerTestCase, RelativeSamplerTestCase, SingleOnlySamplerTestCase
 from optuna.trial import TrialState
+from threadpoolctl import threadpool_info, threadpool_limits
 
 from automl.observations import Observations
 from automl.proposers.base import Proposal
@@ -23,6 +25,7 @@ from automl.proposers.nao import LatentSearch
 from automl.proposers.uniform import UniformProposer
 from automl.spaces.mlp import MLPSpace
 from automl.surrogates.nao import NAOSettings
+from automl.torch_threads import limited_threads
 from studies.attributes import PROPOSAL
 from studies.distributions import to_distributions
 from studies.objective import suggest
@@ -233,6 +236,29 @@ def test_a_proposer_that_fails_leaves_no_running_trial_behind() -> None:
     with pytest.raises(RuntimeError, match="no idea"):
         study.optimize(loss, n_trials=1)
     assert [trial.state for trial in study.trials] == [TrialState.COMPLETE, TrialState.FAIL]
+
+
+def n_blas_threads() -> set[int]:
+    return {library["num_threads"] for library in threadpool_info() if library["user_api"] == "blas"}
+
+
+def test_linear_algebra_has_one_thread_while_a_proposal_is_made_and_as_many_as_before_afterwards() -> None:
+    met = []
+
+    class Counting:
+        """Looks how many threads there are."""
+
+        space = SPACE
+
+        def propose(self, observations: Observations, n: int, generator: np.random.Generator) -> list[Proposal]:
+            met.append((torch.get_num_threads(), n_blas_threads()))
+            return UniformProposer(SPACE).propose(observations, n, generator)
+
+    study = optuna.create_study(sampler=ProposerSampler(Counting(), n_startup_trials=1))
+    with limited_threads(2), threadpool_limits(2, "blas"):
+        study.optimize(loss, n_trials=2)
+        assert (torch.get_num_threads(), n_blas_threads()) == (2, {2})
+    assert met == [(1, {1})]
 
 
 def test_threads_of_one_process_propose_one_at_a_time() -> None:
