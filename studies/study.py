@@ -36,7 +36,7 @@ from studies.quiet_optuna import quiet_optuna
 from studies.resumption import agreed, is_in_memory
 from studies.sampler_names import check_names, make_pruner, make_sampler
 from studies.storage import DEFAULT_STORAGE, STORAGE_VARIABLE, beside, check_exists, open_storage, storage_url
-from studies.study_arguments import check_budget, check_types, fitted_to_task, tell_without_effect
+from studies.study_arguments import check_budget, check_trainable, check_types, fitted_to_task, tell_without_effect
 from studies.trial_runs import Callback, WorkerEvents, counted, give_back, run_one
 from studies.workers import Budget, run_workers
 
@@ -99,6 +99,7 @@ def create_study(
     pruner_name = pruner if isinstance(pruner, str) else None
     check_names(sampler_name, pruner_name)
     space = fitted_to_task(space or MLPSpace(), task)
+    check_trainable(space)
     tell_without_effect(space)
     definition = StudyDefinition(
         task=dict(task.reference),

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import math
+import sys
 from collections.abc import Mapping
 from numbers import Integral, Real
 from types import NoneType
@@ -11,15 +13,24 @@ from optuna.pruners import BasePruner
 from optuna.samplers import BaseSampler
 
 from automl.errors import InputError, listed
+from automl.parameters import Categorical, Float, Parameter
 from automl.spaces.base import Space
 from automl.spaces.cell import CellSpace
 from automl.spaces.cnn import CNNSpace
-from automl.spaces.hyperparameters import DEFAULT_HYPERPARAMETERS
+from automl.spaces.hyperparameters import DEFAULT_HYPERPARAMETERS, OPTIMISERS
 from automl.task import Task
 from automl.trainer import TrainerSettings
 
 _logger = logging.getLogger("automl.studies")
 
+_MOST = sys.float_info.max
+_TRAINABLE: Mapping[str, tuple[Parameter, str]] = {
+    "learning_rate": (Float(0, _MOST), "a number of at least 0"),
+    "weight_decay": (Float(0, _MOST), "a number of at least 0"),
+    "batch_size": (Float(1, _MOST), "a number of at least 1"),
+    "dropout": (Float(0, math.nextafter(1, 0)), "a share from 0 to below 1"),
+    "optimizer": (Categorical(OPTIMISERS), f"one of {listed(OPTIMISERS)}"),
+}
 _TYPES: Mapping[str, tuple[tuple[type, ...], str]] = {
     "name": ((str,), "a text"),
     "task": ((Task,), "a Task, such as load_task('digits') or Task.from_csv('FILE.csv', target=...) makes"),
@@ -57,6 +68,24 @@ def fitted_to_task(space: Space, task: Task) -> Space:
         )
     size = None if task.image_shape is None else min(task.image_shape[1:])
     return space.for_task(task.kind, size)
+
+
+def check_trainable(space: Space) -> None:
+    """Refuses ranges of hyperparameters that the trainer would refuse in the middle of a study.
+
+    Raises:
+        InputError: If an end of a range, or a choice, is none that the trainer can train with.
+    """
+    for name, parameter in space.hyperparameters.items():
+        if name not in _TRAINABLE:
+            continue
+        possible, expected = _TRAINABLE[name]
+        values = parameter.choices if isinstance(parameter, Categorical) else (parameter.low, parameter.high)
+        bad = [value for value in values if not possible.contains(value)]
+        if bad:
+            raise InputError(
+                f"got {name} = {bad[0]!r} in the range {parameter}, expected {expected}; narrow the range."
+            )
 
 
 def tell_without_effect(space: Space) -> None:

@@ -10,7 +10,7 @@ import optuna
 import pytest
 
 from automl.errors import InputError
-from automl.parameters import Float
+from automl.parameters import Categorical, Float, Int, Parameter
 from automl.spaces.mlp import MLPSpace
 from automl.task import load_task
 from automl.trainer import TrainerSettings
@@ -109,3 +109,34 @@ def test_hyperparameters_that_the_trainer_does_not_know_are_told(caplog: pytest.
     assert not caplog.records
     make(None, "unknown", space=MLPSpace(hyperparameters={"lr": Float(1e-3, 1e-1, log=True)}))
     assert "no effect on it ('lr'), expected some of 'learning_rate', " in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("name", "parameter", "sentence"),
+    [
+        ("learning_rate", Float(-3, -1), r"got learning_rate = -3.0 in the range .*, expected a number of at least 0"),
+        ("weight_decay", Float(-1, 1), "got weight_decay = -1.0 in the range .* narrow it"),
+        ("batch_size", Int(0, 64), "got batch_size = 0 in the range .* at least 1"),
+        ("dropout", Float(0, 1), "got dropout = 1.0 in the range .*, expected a share from 0 to below 1"),
+        (
+            "optimizer",
+            Categorical(("adamw", "lion")),
+            "got optimizer = 'lion' .*, expected one of 'adamw'",
+        ),
+        ("learning_rate", Categorical((0.1, "fast")), "got learning_rate = 'fast' in the range"),
+    ],
+)
+def test_ranges_that_the_trainer_would_refuse_are_refused_before_the_study_is_made(
+    name: str, parameter: Parameter, sentence: str
+) -> None:
+    with pytest.raises(InputError, match=sentence):
+        make(None, space=MLPSpace(hyperparameters={name: parameter}))
+
+
+def test_narrow_and_fixed_ranges_are_taken() -> None:
+    ranges: dict[str, Parameter] = {
+        "learning_rate": Float(0, 0.1),
+        "dropout": Categorical((0.0, 0.9)),
+        "batch_size": Int(1, 8),
+    }
+    make(None, space=MLPSpace(hyperparameters=ranges))
