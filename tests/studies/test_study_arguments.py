@@ -115,7 +115,7 @@ def test_hyperparameters_that_the_trainer_does_not_know_are_told(caplog: pytest.
     ("name", "parameter", "sentence"),
     [
         ("learning_rate", Float(-3, -1), r"got learning_rate = -3.0 in the range .*, expected a number of at least 0"),
-        ("weight_decay", Float(-1, 1), "got weight_decay = -1.0 in the range .* narrow it"),
+        ("weight_decay", Float(-1, 1), "got weight_decay = -1.0 in the range .* narrow the range"),
         ("batch_size", Int(0, 64), "got batch_size = 0 in the range .* at least 1"),
         ("dropout", Float(0, 1), "got dropout = 1.0 in the range .*, expected a share from 0 to below 1"),
         (
