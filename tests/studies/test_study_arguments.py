@@ -139,4 +139,4 @@ def test_narrow_and_fixed_ranges_are_taken() -> None:
         "dropout": Categorical((0.0, 0.9)),
         "batch_size": Int(1, 8),
     }
-    make(None, space=MLPSpace(hyperparameters=ranges))
+    assert make(None, space=MLPSpace(hyperparameters=ranges)).space.hyperparameters == ranges
