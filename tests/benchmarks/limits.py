@@ -1,10 +1,11 @@
-"""What no search can do better, on two tables: `python -m tests.benchmarks.limits nb201` and `... limits hpolib`.
+"""What two aims on tables leave room for: `python -m tests.benchmarks.limits nb201` and `... limits hpolib`.
 
 `nb201`: the mean regret where every cell of NAS-Bench-201 cifar10 is evaluated once, each by a random one of its seeds,
 and the best observed one is chosen.
 
 `hpolib`: ten evaluations of a process that knows all rows of the three other tables, how their losses combine best to
-foretell those of the table at hand, the mean and spread of these, and the lengthscales of what is left over.
+foretell those of the table at hand, the mean and spread of these, and the lengthscales of what is left over. It is one
+well-informed search and no bound: another may do better.
 """
 
 from __future__ import annotations
@@ -101,7 +102,7 @@ def fitted(x: Tensor, y: Tensor) -> tuple[Tensor, float, float]:
 
 
 def main() -> None:
-    """Prints the limits of one family."""
+    """Prints the figures of one family."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("family", choices=["nb201", "hpolib"])
     parser.add_argument("--seeds", type=int, default=3, help="draws of the rows that lengthscales are fitted to")
