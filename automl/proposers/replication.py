@@ -77,7 +77,8 @@ def split_noise(noise: float, known: Averaged, scores: NDArray[np.float64]) -> N
     """The two parts of a fitted noise variance, by how far the values of single candidates lie apart.
 
     The variance of chance has a scaled inverse chi-squared prior around the whole noise; its scale given the values is
-    taken (Gelman et al. 2013, "Bayesian Data Analysis", section 2.6). Single values become scores as the means do, between those by interpolation.
+    taken (Gelman et al. 2013, "Bayesian Data Analysis", section 2.6). Single values become scores as the means do,
+    between those by interpolation.
 
     Args:
         noise: Variance of the noise of the candidates' mean scores.
