@@ -260,6 +260,7 @@ def _status(arguments: Sequence[str], debug: bool) -> int:
     if not debug:
         warnings.simplefilter("ignore")  # what libraries remark on their own ways is nothing the user can mend
         warnings.filterwarnings("default", "the Gaussian process of", RuntimeWarning)  # a looser fit is never silent
+        warnings.formatwarning = _one_line
     try:
         with _sigterm_as_ctrl_c():
             command = typer.main.get_command(app)
@@ -275,6 +276,13 @@ def _status(arguments: Sequence[str], debug: bool) -> int:
         if debug:
             raise
         return _explain(error)
+
+
+def _one_line(
+    message: Warning | str, category: type[Warning], filename: str, lineno: int, line: str | None = None
+) -> str:
+    """A warning as the command line's other remarks are printed, without the line of the program it comes from."""
+    return f"automl: {' '.join(str(message).split())}\n"
 
 
 def _explain(error: Exception) -> int:

@@ -9,6 +9,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -27,9 +28,8 @@ HEAVY = ("torch", "optuna", "pandas", "numpy", "scipy", "sklearn", "botorch", "g
 @pytest.fixture
 def _warnings_as_before() -> Iterator[None]:
     """The command line silences warnings for its process; tests go on as before."""
-    import warnings
-
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), pytest.MonkeyPatch.context() as patch:
+        patch.setattr(warnings, "formatwarning", warnings.formatwarning)
         yield
 
 
@@ -115,8 +115,12 @@ def test_a_past_study_whose_name_looks_like_a_pattern_is_found_by_it(copy: Path)
 @pytest.mark.slow
 @pytest.mark.usefixtures("copy", "first_fits_that_fail")
 def test_a_looser_fit_of_the_model_is_told() -> None:
-    with pytest.warns(RuntimeWarning, match="the next fit is looser"):
+    with pytest.warns(RuntimeWarning, match="the next fit is looser") as told:
         assert automl("run", "fruit.csv", "--target", "fruit", "--trials", "11", "--epochs", "2", "--study", "new") == 0
+    looser, *_ = [warning for warning in told if "looser" in str(warning.message)]
+    line = warnings.formatwarning(looser.message, looser.category, looser.filename, looser.lineno)
+    assert line.startswith("automl: the Gaussian process of ")
+    assert line.count("\n") == 1
     notes = load_study("new").trials[10].user_attrs[NOTES]
     assert notes["fallback"] == "more noise"
 
