@@ -90,7 +90,7 @@ class PastStudies:
     space: Space | None = None
     rows_at_most: int = 4_000
     nearest: int = 100
-    _read: dict[tuple[Hashable, int], _Reading] = field(default_factory=dict)
+    _read: dict[tuple[Hashable, int, str], _Reading] = field(default_factory=dict)
     _told: set[str] = field(default_factory=set)
 
     def __post_init__(self) -> None:
@@ -179,7 +179,9 @@ class PastStudies:
         if len(directions) > 1:
             self.tell(source.name, f"it has {len(directions)} objectives, expected one")
             return None
-        place, n = (database(source.storage), source.study_id), n_finished(source.storage, source.study_id)
+        # The name belongs to it: a database may give the number of a deleted study to the next one.
+        place = (database(source.storage), source.study_id, source.name)
+        n = n_finished(source.storage, source.study_id)
         if not n:
             self.tell(source.name, "it has no finished trial, or is no longer there")
         read = self._read.get(place)

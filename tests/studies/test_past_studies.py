@@ -152,6 +152,16 @@ def test_a_study_is_read_again_only_where_it_has_more_finished_trials_or_more_of
     assert len(reads) == 4
 
 
+def test_a_study_that_takes_the_number_of_a_deleted_one_is_read_anew(tmp_path: Path) -> None:
+    storage = open_storage(f"sqlite:///{tmp_path}/studies.db")
+    target, past = target_in(storage), PastStudies(["all"])
+    old = made(storage, "old", [1.0, 2.0])
+    assert [task.losses.tolist() for task in past.tasks(target)] == [[1.0, 2.0]]
+    optuna.delete_study(study_name="old", storage=storage)
+    assert made(storage, "new", [3.0, 4.0])._study_id == old._study_id
+    assert [task.losses.tolist() for task in past.tasks(target)] == [[3.0, 4.0]]
+
+
 def test_a_storage_that_was_read_is_held_on_to_lest_another_takes_its_place_in_memory_by_which_it_is_known() -> None:
     past, storage = PastStudies(["past"]), InMemoryStorage()
     made(storage, "past")
