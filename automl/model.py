@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from automl.task import Task
     from automl.trainer import TrainingResult
 
-_FORMAT, _VERSION, _MARKER, _WEIGHTS = "automl-model", 1, "model.json", "model.safetensors"
+_FORMAT, _VERSION, _MARKER, _WEIGHTS = "automl-model", 2, "model.json", "model.safetensors"
 
 
 @dataclass(frozen=True, eq=False)

@@ -43,6 +43,7 @@ class TargetCoding:
         classes: The class labels, sorted; empty for regression.
         mean: What is subtracted from the values of a regression.
         scale: What they are divided by.
+        doubt: Probability that the surest prediction of a class leaves to the others together, from 0 to below 1.
     """
 
     name: str
@@ -50,6 +51,7 @@ class TargetCoding:
     classes: tuple[Label, ...] = ()
     mean: float = 0.0
     scale: float = 1.0
+    doubt: float = 0.0
 
     @property
     def n_outputs(self) -> int:
@@ -62,6 +64,16 @@ class TargetCoding:
         if self.kind == "classification" or values is None:
             return self
         return replace(self, mean=float(values[rows].mean()), scale=standard_deviation(values[rows]))
+
+    def doubted(self, n_validated: int) -> TargetCoding:
+        """The coding whose probabilities claim no more than validation rows can vouch for.
+
+        Of networks that predict all rows without a fault the log loss else prefers the surest, and a single fault of it
+        on a new row costs as much as it likes. Who was right `n_validated` times of `n_validated` is wrong the next
+        time with probability 1 / (n_validated + 2), by Laplace's law of succession (Gelman et al. 2013, "Bayesian
+        Data Analysis", section 2.1).
+        """
+        return replace(self, doubt=1 / (n_validated + 2)) if self.kind == "classification" else self
 
     def encode(self, column: Column) -> NDArray[np.int64] | NDArray[np.float32]:
         """Targets [n] for a network: class indices, or standardised values.
@@ -83,12 +95,17 @@ class TargetCoding:
         return np.array([index[text] for text in texts], dtype=np.int64)
 
     def decode(self, outputs: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
-        """Predictions of outputs [n, n_outputs]: probabilities [n, classes], or values [n] in the target's units."""
+        """Predictions of outputs [n, n_outputs]: probabilities [n, classes], or values [n] in the target's units.
+
+        Probabilities are those of the softmax, mixed with equal ones as far as `doubt` asks: their order stays.
+        """
         values = outputs.astype(np.float64)
         if self.kind == "regression":
             return np.asarray(values[:, 0] * self.scale + self.mean)
         exponentials = np.exp(values - values.max(axis=1, keepdims=True))
-        return np.asarray(exponentials / exponentials.sum(axis=1, keepdims=True))
+        n_classes = len(self.classes)
+        share = self.doubt * n_classes / (n_classes - 1)  # of equal probabilities, so that the surest is 1 - doubt
+        return np.asarray((1 - share) * exponentials / exponentials.sum(axis=1, keepdims=True) + share / n_classes)
 
     def labels(self, probabilities: NDArray[np.float64]) -> NDArray[Any]:
         """The most probable class of each row, as the user's labels [n]."""

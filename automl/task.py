@@ -29,7 +29,7 @@ from automl.table_files import read_table
 from automl.tables import Table, as_column, as_table, is_numeric, table_from_frame, without_row_numbers
 from automl.targets import Kind, Label, TargetCoding, fit_target
 
-_FORMAT, _VERSION, _MARKER, _ARRAYS = "automl-task", 1, "task.json", "arrays.npz"
+_FORMAT, _VERSION, _MARKER, _ARRAYS = "automl-task", 2, "task.json", "arrays.npz"
 _MIN_ROWS = 5
 _TOLD_IF_REPEATED = 0.1  # A share of the validation rows; a few are often chance.
 
@@ -364,7 +364,7 @@ def _from_table(table: Table, target: str, name: str, recipe: Recipe, reference:
     coding, reading = fit_target(target, column, recipe.kind)
     strata = strata_of(column, coding, needed=3 if recipe.test_fraction else 2)
     rows = split(strata, recipe.seed, recipe.validation_fraction, recipe.test_fraction)
-    coding = coding.standardised(column, rows[0])
+    coding = coding.standardised(column, rows[0]).doubted(len(rows[1]))
     preprocessor, decisions = fit_preprocessor(
         features, rows[0], max_levels=recipe.max_levels, shared_scale=recipe.image_shape is not None
     )

@@ -14,10 +14,12 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from scipy.special import softmax
 
 from automl.errors import InputError
 from automl.model import Model
 from automl.observations import Candidate
+from automl.tables import as_table
 from automl.task import Task, load_task
 from automl.trainer import TrainerSettings, evaluate_candidate
 from kernels.architecture import Architecture
@@ -181,10 +183,27 @@ def without_preprocessor(folder: Path) -> None:
     (folder / "model.json").write_text(json.dumps(facts))
 
 
+def without_doubt(folder: Path) -> None:
+    """Makes a model of version 1 of the format, which knew of no doubt."""
+    facts = json.loads((folder / "model.json").read_text())
+    del facts["target"]["doubt"]
+    (folder / "model.json").write_text(json.dumps(facts | {"version": 1}))
+
+
+def test_models_of_before_predict_the_probabilities_they_did(model: Model, frame: pd.DataFrame, tmp_path: Path) -> None:
+    folder = model.save(tmp_path / "model")
+    without_doubt(folder)
+    inputs, _ = model.preprocessor.transform(as_table(frame, model.preprocessor.columns))
+    np.testing.assert_allclose(
+        Model.load(folder).predict_proba(frame), softmax(model.outputs(inputs).astype(np.float64), axis=1)
+    )
+    assert model.target.doubt == 1 / (16 + 2)
+
+
 DAMAGES: dict[str, tuple[Damage, str]] = {
     "weights cut short": (cut("model.safetensors", -8), "damaged or truncated"),
     "no weights": (lambda folder: (folder / "model.safetensors").unlink(), "damaged or truncated"),
-    "a newer version": (changed(version=2), "format version 2, expected at most 1"),
+    "a newer version": (changed(version=3), "format version 3, expected at most 2"),
     "another sort": (changed(format="song"), "no description of the sort 'automl-model'"),
     "no numbers": (changed(preprocessor={"numbers": None}), "damaged or truncated"),
     "a class too many": (changed(target={"classes": ["yes", "no", "perhaps"]}), "damaged or truncated"),

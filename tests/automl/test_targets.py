@@ -6,6 +6,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from numpy.typing import NDArray
 from scipy.special import softmax
 
@@ -25,6 +27,36 @@ def test_decoded_classes_are_the_softmax_of_the_outputs_however_large() -> None:
     outputs = np.array([[0.5, -1.0, 2.0], [3e4, 0.0, -3e4], [-900.0, -901.0, -902.0]])
     coding = TargetCoding("y", "classification", ("a", "b", "c"))
     np.testing.assert_allclose(coding.decode(outputs), softmax(outputs, axis=1), rtol=1e-12)
+
+
+@given(
+    n_classes=st.integers(2, 6),
+    n_validated=st.integers(1, 10_000),
+    seed=st.integers(0, 2**32 - 1),
+)
+def test_no_class_is_surer_than_the_validated_rows_vouch_for_and_the_order_stays(
+    n_classes: int, n_validated: int, seed: int
+) -> None:
+    plain = TargetCoding("y", "classification", tuple(range(n_classes)))
+    doubtful = plain.doubted(n_validated)
+    outputs = np.random.default_rng(seed).normal(0.0, 3.0, (20, n_classes))
+    outputs[0] = [500.0, *[0.0] * (n_classes - 1)]
+    probabilities = doubtful.decode(outputs)
+    np.testing.assert_allclose(probabilities.sum(axis=1), 1.0)
+    assert probabilities[0, 0] == pytest.approx((n_validated + 1) / (n_validated + 2))
+    assert probabilities.max() <= probabilities[0, 0]
+    rising = np.take_along_axis(probabilities, outputs.argsort(axis=1), axis=1)
+    assert (np.diff(rising, axis=1) >= 0).all()
+
+
+def test_a_thousand_rows_that_were_told_right_vouch_for_as_much_as_the_rule_says_and_numbers_are_not_doubted() -> None:
+    # Of all shares of faults, equally likely before, those that make no fault in n rows: the mean of the next one's.
+    shares = (np.arange(200_000) + 0.5) / 200_000
+    likelihood = (1 - shares) ** 1000
+    expected = float((shares * likelihood).sum() / likelihood.sum())
+    assert TargetCoding("y", "classification", ("a", "b")).doubted(1000).doubt == pytest.approx(expected, rel=1e-5)
+    numbers = TargetCoding("y", "regression")
+    assert numbers.doubted(1000) == numbers
 
 
 @pytest.mark.parametrize(
