@@ -21,19 +21,19 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
+from automl.data.metrics import find_metric
+from automl.data.preprocessing import Preprocessor
+from automl.data.table_files import read_table
+from automl.data.tables import Table, as_column, as_table
+from automl.data.targets import TargetCoding
 from automl.errors import InputError
 from automl.folders import file_digest, read_described, write_json, written_whole
-from automl.metrics import find_metric
 from automl.network import assemble, predict_outputs
 from automl.observations import Candidate, Evaluation
-from automl.preprocessing import Preprocessor
-from automl.table_files import read_table
-from automl.tables import Table, as_column, as_table
-from automl.targets import TargetCoding
 from automl.torch_threads import limited_threads
 
 if TYPE_CHECKING:
-    from automl.recipe import ImageShape
+    from automl.data.recipe import ImageShape
     from automl.task import Task
     from automl.trainer import TrainingResult
 

@@ -18,16 +18,16 @@ from typing import Any, Unpack
 import numpy as np
 from numpy.typing import NDArray
 
-from automl.built_in_data import BUILT_IN, BUILT_IN_TARGET, built_in_table
+from automl.data.built_in_data import BUILT_IN, BUILT_IN_TARGET, built_in_table
+from automl.data.metrics import Direction, Metric, find_metric, metrics_for
+from automl.data.preprocessing import Preprocessor, fit_preprocessor
+from automl.data.recipe import ImageShape, Options, Recipe
+from automl.data.splits import split, strata_of
+from automl.data.table_files import read_table
+from automl.data.tables import Table, as_column, as_table, is_numeric, table_from_frame, without_row_numbers
+from automl.data.targets import Kind, Label, TargetCoding, fit_target
 from automl.errors import InputError, did_you_mean, listed, nearest
 from automl.folders import file_digest, read_described, write_json, written_whole
-from automl.metrics import Direction, Metric, find_metric, metrics_for
-from automl.preprocessing import Preprocessor, fit_preprocessor
-from automl.recipe import ImageShape, Options, Recipe
-from automl.splits import split, strata_of
-from automl.table_files import read_table
-from automl.tables import Table, as_column, as_table, is_numeric, table_from_frame, without_row_numbers
-from automl.targets import Kind, Label, TargetCoding, fit_target
 
 _FORMAT, _VERSION, _MARKER, _ARRAYS = "automl-task", 2, "task.json", "arrays.npz"
 _MIN_ROWS = 5

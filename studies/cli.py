@@ -20,7 +20,7 @@ from typing import Annotated
 import typer
 
 from automl.errors import InputError
-from studies.benchmark_cli import benchmark
+from studies.benchmark.command import benchmark
 
 _BAD_INPUT, _FAULT, _INTERRUPTED = 2, 1, 130
 

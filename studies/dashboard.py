@@ -21,10 +21,10 @@ from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 from optuna.storages import BaseStorage
 from optuna.trial import FrozenTrial
 
-from automl.curve_drawing import curve_svg
-from automl.drawing import architecture_svg
 from automl.errors import InputError
-from automl.pictures import side_by_side
+from automl.pictures.curve_drawing import curve_svg
+from automl.pictures.drawing import architecture_svg
+from automl.pictures.side_by_side import side_by_side
 from kernels.architecture import Architecture
 from studies.attributes import DEFINITION, TrialFacts, read_definition
 from studies.dashboard_guard import MIN_TOKEN_LENGTH, answer, guarded, is_loopback, known_hosts

@@ -9,9 +9,9 @@ import numpy as np
 from optuna.study import StudyDirection
 
 from automl.errors import InputError
-from automl.latent_drawing import latent_map_svg
-from automl.latent_map import LatentMap, latent_map
 from automl.observations import Observations
+from automl.pictures.latent_drawing import latent_map_svg
+from automl.pictures.latent_map import LatentMap, latent_map
 from studies.history import decoded, trial_values
 from studies.samplers import CombinedSampler, NAOSampler
 from studies.study import Study

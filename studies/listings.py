@@ -8,7 +8,7 @@ import optuna
 from optuna.trial import FrozenTrial, TrialState
 
 from automl.errors import InputError
-from automl.text_drawing import architecture_text
+from automl.pictures.text_drawing import architecture_text
 from kernels.architecture import Architecture
 from studies.attributes import DEFINITION, TrialFacts, read_definition, retried_numbers
 from studies.console import cell_text, number_text, print_json, print_table, trial_cells, trial_columns

@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 from optuna.trial import FrozenTrial, TrialState
 
-from automl.layer_texts import layer_detail, layer_name
-from automl.multidimensional_scaling import classical_scaling
+from automl.pictures.layer_texts import layer_detail, layer_name
+from automl.pictures.multidimensional_scaling import classical_scaling
 from kernels.architecture import Architecture
 from kernels.otmann import otmann_distances
 from studies.attributes import TrialFacts

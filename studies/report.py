@@ -8,8 +8,8 @@ from html import escape
 
 from optuna.trial import FrozenTrial
 
-from automl.curve_drawing import curve_svg
-from automl.drawing import architecture_svg
+from automl.pictures.curve_drawing import curve_svg
+from automl.pictures.drawing import architecture_svg
 from kernels.architecture import Architecture
 from studies.attributes import TrialFacts
 from studies.console import number_text, trial_cells, trial_columns

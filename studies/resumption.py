@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, replace
 from typing import Any
 
+from automl.data.recipe import Recipe
 from automl.errors import InputError
-from automl.recipe import Recipe
 from automl.trainer import TrainerSettings
 from studies.attributes import StudyDefinition
 

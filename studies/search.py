@@ -11,15 +11,15 @@ from pathlib import Path
 from shlex import quote
 from typing import TextIO, cast
 
+from automl.data.preprocessing import MAX_LEVELS
+from automl.data.recipe import ImageShape
+from automl.data.targets import Kind
 from automl.errors import InputError, nearest
 from automl.folders import check_place
-from automl.preprocessing import MAX_LEVELS
-from automl.recipe import ImageShape
 from automl.spaces.base import Space
 from automl.spaces.cell import CellSpace
 from automl.spaces.cnn import CNNSpace
 from automl.spaces.mlp import MLPSpace
-from automl.targets import Kind
 from automl.task import Task, load_task
 from automl.trainer import TrainerSettings
 from studies.attributes import TrialFacts

@@ -14,9 +14,9 @@ from typing import Any
 
 import numpy as np
 
+from automl.data.targets import Kind
 from automl.observations import Candidate
 from automl.parameters import Parameter, Value, coerced, nearest
-from automl.targets import Kind
 
 DECISION_OF_TASK: Mapping[str, str] = {"classification": "softmax", "regression": "linear"}
 """Label of the decision layer by kind of task."""

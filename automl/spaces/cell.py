@@ -20,6 +20,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from automl.data.targets import Kind
 from automl.observations import Candidate
 from automl.parameters import Categorical, Parameter, Value
 from automl.spaces.base import DECISION_OF_TASK, Choose, Space
@@ -45,7 +46,6 @@ from automl.spaces.hyperparameters import (
 )
 from automl.spaces.limits import check_task_kind
 from automl.spaces.neighbours import perturbed
-from automl.targets import Kind
 from kernels.architecture import CNN_LABELS, MLP_LABELS, Architecture, Edge
 
 EDGE_OPERATIONS: Final = ("none", "skip_connect", "nor_conv_1x1", "nor_conv_3x3", "avg_pool_3x3")

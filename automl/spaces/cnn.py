@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, ClassVar, Final
 
+from automl.data.targets import Kind
 from automl.observations import Candidate
 from automl.parameters import Categorical, Int, Parameter, Value
 from automl.spaces.base import DECISION_OF_TASK, Choose
@@ -38,7 +39,6 @@ from automl.spaces.wiring import (
     wiring_of,
     wiring_parameter,
 )
-from automl.targets import Kind
 from automl.validity import CONVOLUTIONAL, POOLING, check_cnn
 from kernels.architecture import CONVOLUTIONS, OUTPUT, POOLS, RESIDUALS, Architecture
 

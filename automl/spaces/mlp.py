@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, ClassVar
 
+from automl.data.targets import Kind
 from automl.observations import Candidate
 from automl.parameters import Categorical, Int, Parameter, Value
 from automl.spaces.base import DECISION_OF_TASK, Choose
@@ -35,7 +36,6 @@ from automl.spaces.wiring import (
     wiring_of,
     wiring_parameter,
 )
-from automl.targets import Kind
 from kernels.architecture import INPUT, OUTPUT, RECTIFIERS, SIGMOIDS, Architecture
 
 

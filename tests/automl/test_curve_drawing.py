@@ -8,9 +8,9 @@ from xml.etree import ElementTree
 
 import pytest
 
-from automl.curve_drawing import curve_svg
-from automl.drawing import architecture_svg
-from automl.pictures import side_by_side
+from automl.pictures.curve_drawing import curve_svg
+from automl.pictures.drawing import architecture_svg
+from automl.pictures.side_by_side import side_by_side
 from kernels.architecture import Architecture
 
 SVG = "{http://www.w3.org/2000/svg}"

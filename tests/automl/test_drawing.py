@@ -7,8 +7,8 @@ from xml.etree import ElementTree
 
 import pytest
 
-from automl.drawing import architecture_svg
-from automl.layer_texts import layer_kind
+from automl.pictures.drawing import architecture_svg
+from automl.pictures.layer_texts import layer_kind
 from kernels.architecture import Architecture
 
 SVG = "{http://www.w3.org/2000/svg}"

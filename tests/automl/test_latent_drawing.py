@@ -8,8 +8,8 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 
-from automl.latent_drawing import latent_map_svg
-from automl.latent_map import LatentMap
+from automl.pictures.latent_drawing import latent_map_svg
+from automl.pictures.latent_map import LatentMap
 
 SVG = "{http://www.w3.org/2000/svg}"
 

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from sklearn.decomposition import PCA
 
-from automl.latent_map import latent_map
 from automl.observations import Observations
+from automl.pictures.latent_map import latent_map
 from automl.surrogates.nao import NAOModel, NAOSettings, pretrain
 from tests.contracts.proposer import observe
 from tests.contracts.small_spaces import ChainSpace

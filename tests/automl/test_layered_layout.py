@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from automl.layered_layout import Layout, layered_layout
+from automl.pictures.layered_layout import Layout, layered_layout
 
 GAP, LANE = 10.0, 2.0
 

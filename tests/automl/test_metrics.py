@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import sklearn.metrics as reference
 
+from automl.data.metrics import METRICS, find_metric, metrics_for
 from automl.errors import InputError
-from automl.metrics import METRICS, find_metric, metrics_for
 
 
 @pytest.mark.parametrize("n_classes", [2, 5])

@@ -16,10 +16,10 @@ import pytest
 import torch
 from scipy.special import softmax
 
+from automl.data.tables import as_table
 from automl.errors import InputError
 from automl.model import Model
 from automl.observations import Candidate
-from automl.tables import as_table
 from automl.task import Task, load_task
 from automl.trainer import TrainerSettings, evaluate_candidate
 from kernels.architecture import Architecture
@@ -104,7 +104,7 @@ def test_the_score_on_the_validation_rows_is_the_value_of_the_training() -> None
 
 
 def _table(inputs: Any) -> Any:
-    from automl.tables import as_table
+    from automl.data.tables import as_table
 
     return as_table(inputs)
 

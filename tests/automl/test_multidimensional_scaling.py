@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from automl.multidimensional_scaling import classical_scaling
+from automl.pictures.multidimensional_scaling import classical_scaling
 
 
 def test_points_of_the_plane_get_their_distances_back() -> None:

@@ -11,9 +11,9 @@ from sklearn.impute import SimpleImputer
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
+from automl.data.preprocessing import Preprocessor, fit_preprocessor
+from automl.data.tables import Table
 from automl.errors import InputError
-from automl.preprocessing import Preprocessor, fit_preprocessor
-from automl.tables import Table
 
 N, ROWS = 60, np.arange(40)
 

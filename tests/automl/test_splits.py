@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from automl.data.splits import split, strata_of
+from automl.data.targets import TargetCoding
 from automl.errors import InputError
-from automl.splits import split, strata_of
-from automl.targets import TargetCoding
 
 
 @settings(max_examples=100, deadline=None)

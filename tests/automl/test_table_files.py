@@ -9,9 +9,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from automl.data.table_files import read_table
+from automl.data.tables import as_table, as_texts, is_numeric
 from automl.errors import InputError
-from automl.table_files import read_table
-from automl.tables import as_table, as_texts, is_numeric
 
 
 def test_named_text_columns_keep_leading_zeros(tmp_path: Path) -> None:

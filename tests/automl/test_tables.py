@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from automl.data.tables import Table, as_column, as_numbers, as_table, as_texts, is_numeric, missing
 from automl.errors import InputError
-from automl.tables import Table, as_column, as_numbers, as_table, as_texts, is_numeric, missing
 
 
 def test_columns_of_every_type_become_numbers_or_texts() -> None:

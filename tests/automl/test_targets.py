@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from scipy.special import softmax
 
+from automl.data.targets import TargetCoding, fit_target
 from automl.errors import InputError
-from automl.targets import TargetCoding, fit_target
 
 
 def test_decoded_values_are_those_that_were_encoded() -> None:

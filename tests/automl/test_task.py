@@ -12,10 +12,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from automl.built_in_data import BUILT_IN
+from automl.data.built_in_data import BUILT_IN
+from automl.data.preprocessing import fit_preprocessor
+from automl.data.tables import Table, as_column, as_table
 from automl.errors import InputError
-from automl.preprocessing import fit_preprocessor
-from automl.tables import Table, as_column, as_table
 from automl.task import Task, load_task, task_from_reference
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from automl.text_drawing import architecture_text
+from automl.pictures.text_drawing import architecture_text
 from kernels.architecture import Architecture
 
 

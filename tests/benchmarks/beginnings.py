@@ -16,13 +16,13 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.datasets import load_digits
 
+from automl.data.table_files import read_table
 from automl.observations import Candidate
 from automl.spaces.mlp import MLPSpace
-from automl.table_files import read_table
 from automl.task import Task
 from automl.trainer import TrainerSettings, evaluate_candidate
-from studies.benchmark_samplers import OptunaSearcher, ProposerSearcher, make_searcher
-from studies.regret import summary
+from studies.benchmark.regret import summary
+from studies.benchmark.samplers import OptunaSearcher, ProposerSearcher, make_searcher
 
 _ROWS_OF_DIGITS, _ROWS_OF_FILES = 700, 1200
 _SAMPLERS = ("nasbot", "gp", "tpe", "random")

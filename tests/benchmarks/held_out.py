@@ -16,15 +16,15 @@ import sklearn.datasets
 import torch
 from numpy.typing import NDArray
 
+from automl.data.table_files import read_table
+from automl.data.targets import Kind
 from automl.network import build_network
 from automl.observations import Candidate
 from automl.spaces.mlp import MLPSpace
-from automl.table_files import read_table
-from automl.targets import Kind
 from automl.task import Task
 from automl.trainer import TrainerSettings, TrainingResult, evaluate_candidate
-from studies.benchmark_samplers import make_searcher
-from studies.regret import summary
+from studies.benchmark.regret import summary
+from studies.benchmark.samplers import make_searcher
 
 _SAMPLERS = ("nasbot", "gp", "tpe", "random")
 _TEST_FRACTION = 0.3

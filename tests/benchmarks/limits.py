@@ -19,7 +19,7 @@ from scipy.stats import norm
 from torch import Tensor
 
 from automl.spaces.table import TableSpace
-from studies.benchmark_tables import Table, load_table
+from studies.benchmark.tables import Table, load_table
 
 HPOLIB = ("naval_propulsion", "parkinsons_telemonitoring", "protein_structure", "slice_localization")
 N_DRAWS = 20_000

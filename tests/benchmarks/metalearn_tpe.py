@@ -22,7 +22,7 @@ from optuna.samplers._tpe.sampler import _split_trials, default_gamma
 from automl.errors import InputError
 from automl.observations import Observations
 from automl.spaces.base import Space
-from studies.benchmark_samplers import Sources
+from studies.benchmark.samplers import Sources
 from studies.distributions import to_distributions
 
 _FOLDER = "OPTUNAHUB_REGISTRY"

@@ -26,8 +26,8 @@ from automl.spaces.cell import CellSpace
 from automl.spaces.cnn import CNNSpace
 from automl.spaces.mlp import MLPSpace
 from automl.surrogates.nao import NAOModel, NAOSettings, pretrain
-from studies.benchmark_samplers import make_proposer
-from studies.benchmark_tables import Table, load_table
+from studies.benchmark.samplers import make_proposer
+from studies.benchmark.tables import Table, load_table
 
 SPACES: Mapping[str, Callable[[], Space]] = {
     "mlp": MLPSpace,

@@ -14,8 +14,8 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from studies.benchmark import Run, read_runs
-from studies.regret import confidence_band
+from studies.benchmark.regret import confidence_band
+from studies.benchmark.runs import Run, read_runs
 
 _TICKS = (0.2, 0.3, 0.5, 1.0, 2.0)
 _SHOWN_FROM = 5  # trials; before, all samplers draw at random

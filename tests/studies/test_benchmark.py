@@ -17,13 +17,13 @@ from automl.proposers.base import Proposal
 from automl.proposers.nao import NAOProposer
 from automl.proposers.uniform import UniformProposer
 from automl.spaces.base import Space
-from studies.benchmark import Plan, TableSource, read_runs, run, run_all, write_runs
-from studies.benchmark_cli import benchmark, report
-from studies.benchmark_plots import curves, write_plot
-from studies.benchmark_samplers import ProposerSearcher, make_proposer, make_searcher
-from studies.benchmark_tables import BenchmarkTask
+from studies.benchmark.command import benchmark, report
+from studies.benchmark.plots import curves, write_plot
+from studies.benchmark.regret import incumbents
+from studies.benchmark.runs import Plan, TableSource, read_runs, run, run_all, write_runs
+from studies.benchmark.samplers import ProposerSearcher, make_proposer, make_searcher
+from studies.benchmark.tables import BenchmarkTask
 from studies.proposer_sampler import ProposerSampler
-from studies.regret import incumbents
 
 LOG = "x,y,error\n" + "\n".join(f"{x},{y},{(x - 2) ** 2 + (y - 3) ** 2 + 0.5}" for x in range(5) for y in range(6))
 PATIENT = "tests.studies.test_benchmark:Patient"

@@ -12,11 +12,11 @@ from automl.observations import Observations
 from automl.parameters import Categorical, Float
 from automl.spaces.base import Space
 from automl.spaces.flat import FlatSpace
-from studies.benchmark import Plan, TableSource, run, run_all
-from studies.benchmark_cli import benchmark
-from studies.benchmark_past_tasks import Past, past_evaluations
-from studies.benchmark_samplers import check_sampler, make_searcher
-from studies.benchmark_tables import BenchmarkTask, Table, load_table, table_from_file
+from studies.benchmark.command import benchmark
+from studies.benchmark.past_tasks import Past, past_evaluations
+from studies.benchmark.runs import Plan, TableSource, run, run_all
+from studies.benchmark.samplers import check_sampler, make_searcher
+from studies.benchmark.tables import BenchmarkTask, Table, load_table, table_from_file
 
 SEEN = "tests.studies.test_benchmark_past_tasks:remembering"
 

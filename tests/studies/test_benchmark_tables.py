@@ -15,9 +15,9 @@ from automl.observations import Candidate
 from automl.parameters import Value
 from automl.spaces.cell import CellSpace
 from automl.spaces.table import TableSpace
-from studies import packaged_tables
-from studies.benchmark_tables import Table, load_table, table_from_file, table_names
-from studies.packaged_tables import PlainUnpickler, graph_hash
+from studies.benchmark import packaged_tables
+from studies.benchmark.packaged_tables import PlainUnpickler, graph_hash
+from studies.benchmark.tables import Table, load_table, table_from_file, table_names
 
 LOG = """\
 depth,activation,dropout,seed,note,error

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from automl.errors import InputError
-from studies.benchmark import TableSource
-from studies.benchmark_trainings import Trainings, load_trainings
+from studies.benchmark.runs import TableSource
+from studies.benchmark.trainings import Trainings, load_trainings
 
 
 @pytest.fixture(scope="module")

@@ -10,8 +10,8 @@ import pytest
 from numpy.typing import NDArray
 
 from automl.errors import InputError
-from studies import lcbench
-from studies.lcbench import LCBenchTask, lcbench_names, load_lcbench
+from studies.benchmark import lcbench
+from studies.benchmark.lcbench import LCBenchTask, lcbench_names, load_lcbench
 
 # A part of YAHPO Gym's lcbench/config_space.json.
 RANGES = [

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from studies.regret import confidence_band, incumbents, paired_p_value, summary
+from studies.benchmark.regret import confidence_band, incumbents, paired_p_value, summary
 
 
 @settings(max_examples=50, deadline=None)

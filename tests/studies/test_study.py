@@ -10,9 +10,9 @@ import pytest
 from optuna.trial import FrozenTrial, TrialState
 from sklearn.datasets import load_iris
 
+from automl.data.splits import split
 from automl.errors import InputError
 from automl.model import Model
-from automl.splits import split
 from automl.task import Task
 from automl.trainer import TrainerSettings
 from studies.attributes import retried_numbers

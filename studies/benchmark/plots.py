@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from automl.errors import InputError
-from studies.benchmark import Run
-from studies.regret import confidence_band
+from studies.benchmark.regret import confidence_band
+from studies.benchmark.runs import Run
 
 _COLOURS = (
     "#2563eb",

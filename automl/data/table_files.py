@@ -20,8 +20,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from automl.data.tables import Column, Table, as_texts, check_names, dates_as_days, is_numeric, table_from_frame
 from automl.errors import InputError, listed
-from automl.tables import Column, Table, as_texts, check_names, dates_as_days, is_numeric, table_from_frame
 
 _SEPARATORS = ",;\t|"
 _DECIMAL_COMMA = re.compile(r"[+-]?\d+(,\d+)?")

@@ -1,7 +1,9 @@
-"""Table: named columns of numbers or texts, made of data frames, mappings and arrays; `automl.table_files` reads files.
+"""Table: named columns of numbers or texts, made of data frames, mappings and arrays.
+
+Files are read by `automl.data.table_files`.
 
 A column is a float64 array with NaN where a value is missing, or an object array of `str` with None where one is.
-Nothing is decided here about what a column means; that is for `automl.preprocessing` and `automl.targets`.
+Nothing is decided here about what a column means; that is for `automl.data.preprocessing` and `automl.data.targets`.
 """
 
 from __future__ import annotations

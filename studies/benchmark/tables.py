@@ -15,17 +15,17 @@ from typing import Final, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from automl.data.metrics import Direction
+from automl.data.table_files import read_table
+from automl.data.tables import Table as Data
+from automl.data.tables import is_numeric, missing
 from automl.errors import InputError, nearest
-from automl.metrics import Direction
 from automl.observations import Candidate
 from automl.parameters import Value
 from automl.spaces.base import Space
 from automl.spaces.cell import EDGE_OPERATIONS, GRAPH_OPERATIONS, CellSpace
 from automl.spaces.table import Column, TableSpace
-from automl.table_files import read_table
-from automl.tables import Table as Data
-from automl.tables import is_numeric, missing
-from studies.packaged_tables import graph_hash, graph_values, grid_choices, grid_values
+from studies.benchmark.packaged_tables import graph_hash, graph_values, grid_choices, grid_values
 
 _PROTEIN_OPERATIONS: Final = ("gcn", "sage", "arma", "dense", "skip")
 _PACKAGE_LABELS: Final = {"dense": "fc"}

@@ -17,8 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from automl.errors import InputError, nearest
-from automl.tables import (
+from automl.data.tables import (
     Column,
     Table,
     as_numbers,
@@ -29,6 +28,7 @@ from automl.tables import (
     missing,
     standard_deviation,
 )
+from automl.errors import InputError, nearest
 
 # Standardised numbers beyond this are outliers that would otherwise dominate every gradient (or, in prediction, leave
 # what the network has seen); 10 standard deviations touch nothing in well-behaved columns.

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from automl.latent_map import LatentMap
-from automl.svg_text import FONT, escaped
+from automl.pictures.latent_map import LatentMap
+from automl.pictures.svg_text import FONT, escaped
 
 _WIDTH, _HEIGHT = 640.0, 470.0
 _LEFT, _RIGHT, _TOP, _BOTTOM = 44.0, 104.0, 78.0, 46.0

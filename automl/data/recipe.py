@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from typing import Any, TypedDict
 
+from automl.data.preprocessing import MAX_LEVELS
+from automl.data.targets import Kind
 from automl.errors import InputError
-from automl.preprocessing import MAX_LEVELS
-from automl.targets import Kind
 
 ImageShape = tuple[int, int, int]
 """Channels, height and width."""
@@ -32,8 +32,8 @@ class Recipe:
     """How a table becomes a task.
 
     Args:
-        kind: "classification" or "regression"; None to tell by the target's values (`automl.targets.fit_target`).
-        metric: Name of the metric to judge by (`automl.metrics.METRICS`); None for log_loss or rmse.
+        kind: "classification" or "regression"; None to tell by the target's values (`automl.data.targets.fit_target`).
+        metric: Name of the metric to judge by (`automl.data.metrics.METRICS`); None for log_loss or rmse.
         seed: Seed of the split.
         validation_fraction: Share of the rows that judge candidates.
         test_fraction: Share of the rows kept apart from the whole search; 0 for none.

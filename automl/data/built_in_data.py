@@ -7,8 +7,8 @@ from typing import Any, Final
 
 import numpy as np
 
-from automl.recipe import ImageShape
-from automl.tables import Table, as_column, as_table
+from automl.data.recipe import ImageShape
+from automl.data.tables import Table, as_column, as_table
 
 BUILT_IN: Final = ("digits", "wine", "iris", "breast_cancer", "diabetes")
 """Their names."""

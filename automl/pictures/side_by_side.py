@@ -12,8 +12,8 @@ def side_by_side(*pictures: str) -> str:
     """The pictures from left to right, aligned at the top, as the text of one SVG document.
 
     Args:
-        pictures: SVG documents of `automl.drawing` and `automl.curve_drawing`, one of each kind at most, since the
-            styles of a kind hold for the whole document.
+        pictures: SVG documents of `automl.pictures.drawing` and `automl.pictures.curve_drawing`, one of each kind at
+            most, since the styles of a kind hold for the whole document.
 
     Raises:
         ValueError: If there is no picture, or one does not begin with its size in pixels.
@@ -22,7 +22,7 @@ def side_by_side(*pictures: str) -> str:
     if not pictures or len(sizes) != len(pictures):
         raise ValueError(
             f"got {len(pictures)} pictures, {len(sizes)} of them with a size; expected one or more SVG documents that "
-            "automl.drawing or automl.curve_drawing made; pass their texts as they are."
+            "automl.pictures.drawing or automl.pictures.curve_drawing made; pass their texts as they are."
         )
     width = sum(int(w) for w, _ in sizes) + _GAP * (len(pictures) - 1)
     height = max(int(h) for _, h in sizes)

@@ -16,8 +16,8 @@ import typer
 from automl.errors import InputError
 
 if TYPE_CHECKING:
-    from automl.metrics import Direction
-    from studies.benchmark import Plan, Run, TableSource
+    from automl.data.metrics import Direction
+    from studies.benchmark.runs import Plan, Run, TableSource
 
 _OWN, _LCBENCH = "table", "lcbench"
 _USAGE = "automl benchmark TABLE/NAME ... or automl benchmark table FILE.csv --target COLUMN --direction minimize"
@@ -67,9 +67,9 @@ def benchmark(
     list_tables: Annotated[bool, typer.Option("--list", help="Print the names of all tables and exit.")] = False,
 ) -> None:
     """Compare samplers on tables of evaluations."""
-    from studies.benchmark import run_all
-    from studies.benchmark_past_tasks import Past
-    from studies.benchmark_plots import check_plot, write_plot
+    from studies.benchmark.past_tasks import Past
+    from studies.benchmark.plots import check_plot, write_plot
+    from studies.benchmark.runs import run_all
 
     if list_tables:
         print("\n".join(_known_names(lcbench)))
@@ -104,8 +104,8 @@ def benchmark(
 
 def _known_names(lcbench: Path | None) -> tuple[str, ...]:
     """Names of all published tables, those of LCBench where its folder is given."""
-    from studies.benchmark_tables import table_names
-    from studies.lcbench import lcbench_names
+    from studies.benchmark.lcbench import lcbench_names
+    from studies.benchmark.tables import table_names
 
     return table_names() if lcbench is None else (*table_names(), *lcbench_names(lcbench))
 
@@ -122,7 +122,7 @@ def _sources(
     names: Sequence[str], target: str | None, direction: str, noisy: bool | None, lcbench: Path | None
 ) -> list[TableSource]:
     """The tables that the arguments name; raises InputError where they name none."""
-    from studies.benchmark import TableSource
+    from studies.benchmark.runs import TableSource
 
     if not names:
         raise InputError(f"got no table, expected {_USAGE}; 'automl benchmark --list' names the tables.")
@@ -138,8 +138,8 @@ def _sources(
 
 
 def _published(name: str, noisy: bool | None, lcbench: Path | None) -> TableSource:
-    from studies.benchmark import TableSource
-    from studies.benchmark_tables import load_table
+    from studies.benchmark.runs import TableSource
+    from studies.benchmark.tables import load_table
 
     if name.partition("/")[0] != _LCBENCH:
         return TableSource(load_table(name, noisy=noisy).name, noisy=noisy)
@@ -161,7 +161,7 @@ def _family(sources: Sequence[TableSource], lcbench: Path | None) -> list[TableS
 
 def _trainings(names: Sequence[str], target: str | None, epochs: int | None) -> list[TableSource]:
     """The trainings that the arguments name; none where they name tables."""
-    from studies.benchmark import TableSource
+    from studies.benchmark.runs import TableSource
 
     sources = [TableSource(name, target or "", epochs=epochs) for name in dict.fromkeys(names)]
     trained = [source for source in sources if source.is_trained]
@@ -215,7 +215,7 @@ def report(runs: Sequence[Run]) -> str:
 
 def _mean_report(runs: Sequence[Run]) -> str:
     """The mean over tasks of each sampler's regret, its standard error that of the mean over seeds."""
-    from studies.regret import summary
+    from studies.benchmark.regret import summary
 
     tasks, points = _distinct(runs, "task"), _points(runs)
     lines = [["sampler", "seeds", *(f"@{point}" for point in points)]]
@@ -233,7 +233,7 @@ def _mean_report(runs: Sequence[Run]) -> str:
 
 def _points(runs: Sequence[Run]) -> list[int]:
     """The numbers of trials at which regrets are reported."""
-    from studies.regret import CHECKPOINTS
+    from studies.benchmark.regret import CHECKPOINTS
 
     n_trials = min(run.n_trials for run in runs)
     return sorted({point for point in CHECKPOINTS if point < n_trials} | {n_trials})
@@ -258,7 +258,7 @@ def _task_report(runs: Sequence[Run]) -> str:
 def _cells(runs: Sequence[Run], points: Sequence[int], *, by_model: bool = False) -> list[str]:
     import numpy as np
 
-    from studies.regret import summary
+    from studies.benchmark.regret import summary
 
     curves = [run.model_regret if by_model else run.regret for run in runs]
     seconds = float(np.mean([np.mean(run.seconds) for run in runs]))
@@ -266,7 +266,7 @@ def _cells(runs: Sequence[Run], points: Sequence[int], *, by_model: bool = False
 
 
 def _p_value(first: dict[int, Run], own: dict[int, Run], trials: int) -> str:
-    from studies.regret import paired_p_value
+    from studies.benchmark.regret import paired_p_value
 
     common = sorted(first.keys() & own.keys())
     if own is first or len(common) < 2:

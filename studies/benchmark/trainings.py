@@ -1,6 +1,6 @@
 """Real trainings as a benchmark: a task whose candidates are trained when they are asked for instead of looked up.
 
-It is used like a `studies.benchmark_tables.Table`. The best value is not known, so the "regret" of a candidate is its
+It is used like a `studies.benchmark.tables.Table`. The best value is not known, so the "regret" of a candidate is its
 loss itself (the metric, or 1 minus a metric that is maximised at 1).
 """
 
@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from automl.metrics import Direction
+from automl.data.metrics import Direction
 from automl.observations import Candidate
 from automl.spaces.base import Space
 from automl.spaces.mlp import MLPSpace

@@ -22,16 +22,16 @@ from typing import Any
 
 import numpy as np
 
+from automl.data.metrics import Direction
 from automl.errors import InputError
-from automl.metrics import Direction
 from automl.observations import Candidate
-from studies.benchmark_past_tasks import Past, past_evaluations
-from studies.benchmark_samplers import Searcher, check_sampler, make_searcher, needs_sources
-from studies.benchmark_tables import BenchmarkTask, load_table, table_from_file
-from studies.benchmark_trainings import FAMILY, Trainings, load_trainings
-from studies.lcbench import load_lcbench
+from studies.benchmark.lcbench import load_lcbench
+from studies.benchmark.past_tasks import Past, past_evaluations
+from studies.benchmark.regret import incumbents
+from studies.benchmark.samplers import Searcher, check_sampler, make_searcher, needs_sources
+from studies.benchmark.tables import BenchmarkTask, load_table, table_from_file
+from studies.benchmark.trainings import FAMILY, Trainings, load_trainings
 from studies.output_files import written_whole
-from studies.regret import incumbents
 from studies.workers import THREAD_VARIABLES, cores
 
 _EVALUATION = 1  # Marks the stream of evaluation noise, apart from the sampler's own randomness.
@@ -42,11 +42,11 @@ class TableSource:
     """Where a worker finds a table: a published one by name, a file with its target, or trainings to perform.
 
     Args:
-        name: A name of `studies.benchmark_tables.table_names`, the path of a file, or "train/" and the name or path of
+        name: A name of `studies.benchmark.tables.table_names`, the path of a file, or "train/" and the name or path of
             a task.
         target: The file's column to optimise, or the task's to predict; empty for a published table.
         direction: Whether the target is minimised or maximised.
-        noisy: As `studies.benchmark_tables.load_table` takes it.
+        noisy: As `studies.benchmark.tables.load_table` takes it.
         epochs: Most epochs of a training; None for the trainer's default.
         folder: Where LCBench's surrogate lies; empty for every other table.
     """
@@ -98,7 +98,7 @@ class Plan:
         pending: Number of evaluations that run at a time; 1 for one after another.
         noisy: Whether evaluations are noisy.
         variant: Which of the tables of that name, see `TableSource.variant`.
-        past_kind: How the past evaluations that the sampler knew were made, see `studies.benchmark_past_tasks`; empty
+        past_kind: How the past evaluations that the sampler knew were made, see `studies.benchmark.past_tasks`; empty
             if it knew none.
         past_trials: Number of past evaluations of each other task.
     """
@@ -204,7 +204,7 @@ def run_all(
 
     Args:
         sources: The tables.
-        samplers: Names of samplers, see `studies.benchmark_samplers`.
+        samplers: Names of samplers, see `studies.benchmark.samplers`.
         seeds: One run each.
         n_trials: Evaluations of a run.
         pending: Evaluations that run at a time within a run.

@@ -13,8 +13,8 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from automl.data.targets import Kind
 from automl.errors import InputError, nearest
-from automl.targets import Kind
 
 Direction = Literal["minimize", "maximize"]
 Array = NDArray[Any]

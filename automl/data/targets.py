@@ -1,6 +1,6 @@
 """TargetCoding: how a target is coded for a network, and how a network's outputs are turned into predictions.
 
-A plain value that goes through JSON, like `automl.preprocessing.Preprocessor`.
+A plain value that goes through JSON, like `automl.data.preprocessing.Preprocessor`.
 """
 
 from __future__ import annotations
@@ -12,8 +12,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from automl.errors import InputError
-from automl.tables import (
+from automl.data.tables import (
     Column,
     as_numbers,
     as_texts,
@@ -23,6 +22,7 @@ from automl.tables import (
     missing,
     standard_deviation,
 )
+from automl.errors import InputError
 
 Kind = Literal["classification", "regression"]
 """What is predicted: classes, by their probabilities, or numbers."""

@@ -11,9 +11,9 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from automl.layer_texts import layer_detail, layer_kind, layer_name
-from automl.layered_layout import Layout, layered_layout
-from automl.svg_text import FONT, escaped
+from automl.pictures.layer_texts import layer_detail, layer_kind, layer_name
+from automl.pictures.layered_layout import Layout, layered_layout
+from automl.pictures.svg_text import FONT, escaped
 from kernels.architecture import Architecture
 
 # Kind of layer -> (fill, border), readable with dark text on top and told apart by eyes that see few colours.

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from automl.data.tables import Column
+from automl.data.targets import TargetCoding, target_numbers
 from automl.errors import InputError
-from automl.tables import Column
-from automl.targets import TargetCoding, target_numbers
 
 _STRATA_OF_VALUES = 10
 

@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from automl.data.metrics import Direction
 from automl.errors import InputError, nearest
-from automl.metrics import Direction
 from automl.observations import Candidate
 from automl.parameters import Float, Int, Parameter
 from automl.spaces.flat import FlatSpace
@@ -42,7 +42,7 @@ _SAMPLE, _ROUNDS, _PARENTS = 10_000, 4, 100
 
 @dataclass(frozen=True, eq=False)
 class LCBenchTask:
-    """One OpenML task of the surrogate, with the methods of `studies.benchmark_tables.Table` that a benchmark asks for.
+    """One OpenML task of the surrogate, with the methods of `studies.benchmark.tables.Table` that a benchmark asks for.
 
     Args:
         name: "lcbench/" and the OpenML task's number.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from automl.layer_texts import layer_detail, layer_name
+from automl.pictures.layer_texts import layer_detail, layer_name
 from kernels.architecture import Architecture
 
 

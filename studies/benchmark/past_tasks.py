@@ -14,8 +14,8 @@ import numpy as np
 
 from automl.errors import InputError
 from automl.observations import Observations
-from studies.benchmark_samplers import make_searcher
-from studies.benchmark_tables import BenchmarkTask
+from studies.benchmark.samplers import make_searcher
+from studies.benchmark.tables import BenchmarkTask
 
 PastKind = Literal["random", "shared", "tuned", "flipped"]
 """Random evaluations, of candidates of each task's own or the same for all; those of a search by TPE; or random ones

@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from automl.svg_text import FONT, escaped
+from automl.pictures.svg_text import FONT, escaped
 
 _WIDTH, _HEIGHT = 440, 280
 _WIDE = 20.0  # the ratio of the largest value to the smallest from which the scale is logarithmic

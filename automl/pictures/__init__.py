@@ -1,0 +1,1 @@
+"""Pictures of architectures, learning curves and latent spaces, as SVG and as text."""
