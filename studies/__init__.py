@@ -9,7 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from studies.plots import publish_figures as publish_figures
+    from studies.dashboard.plots import publish_figures as publish_figures
     from studies.samplers import CombinedSampler as CombinedSampler
     from studies.samplers import NAOSampler as NAOSampler
     from studies.samplers import NASBOTSampler as NASBOTSampler
@@ -26,7 +26,7 @@ _HOMES = {
     "TransferSampler": "studies.transfer",
     "create_study": "studies.study",
     "load_study": "studies.study",
-    "publish_figures": "studies.plots",
+    "publish_figures": "studies.dashboard.plots",
 }
 __all__ = [
     "CombinedSampler",

@@ -103,8 +103,8 @@ def run(
     as_json: Json = False,
 ) -> None:
     """Search the best network for a task, and save it."""
-    from studies.search import Search
-    from studies.search import run as run_search
+    from studies.commands.search import Search
+    from studies.commands.search import run as run_search
 
     search = Search(
         task=task,
@@ -138,7 +138,7 @@ def worker(
     timeout: Timeout = None,
 ) -> None:
     """Join studies that run elsewhere and run trials for them."""
-    from studies.joining import work
+    from studies.commands.joining import work
 
     work(storage, study=study, trials=trials, timeout=timeout)
 
@@ -146,7 +146,7 @@ def worker(
 @app.command("studies")
 def list_studies(storage: Storage = _STORAGE, as_json: Json = False) -> None:
     """List the studies of a storage."""
-    from studies import listings
+    from studies.commands import listings
 
     listings.list_studies(storage, as_json=as_json)
 
@@ -160,19 +160,19 @@ def show(
     as_json: Json = False,
 ) -> None:
     """Show a study: its best trials and the best network."""
-    from studies import listings
+    from studies.commands import listings
 
     if latent_map is not None:
-        from studies import commands
+        from studies.commands import exports
 
-        commands.draw_latent_map(name, storage, latent_map)
+        exports.draw_latent_map(name, storage, latent_map)
     listings.show(name, storage, n_trials=trials, as_json=as_json)
 
 
 @app.command()
 def best(name: Name, storage: Storage = _STORAGE, as_json: Json = False) -> None:
     """Show the best trial of a study."""
-    from studies import listings
+    from studies.commands import listings
 
     listings.best(name, storage, as_json=as_json)
 
@@ -184,9 +184,9 @@ def export(
     storage: Storage = _STORAGE,
 ) -> None:
     """Save the best model of a study."""
-    from studies import commands
+    from studies.commands import exports
 
-    commands.export(name, storage, to)
+    exports.export(name, storage, to)
 
 
 @app.command()
@@ -196,9 +196,9 @@ def report(
     storage: Storage = _STORAGE,
 ) -> None:
     """Write a study as one HTML page."""
-    from studies import commands
+    from studies.commands import exports
 
-    commands.report(name, storage, to)
+    exports.report(name, storage, to)
 
 
 @app.command()
@@ -209,7 +209,7 @@ def predict(
     proba: Annotated[bool, typer.Option("--proba", help="Probabilities of the classes instead of labels.")] = False,
 ) -> None:
     """Predict the rows of a file with a saved model."""
-    from studies import prediction
+    from studies.commands import prediction
 
     prediction.predict(model, data, output=output, proba=proba)
 
@@ -227,7 +227,7 @@ def dashboard(
 ) -> None:
     """Serve the dashboard with a picture of every network."""
     from studies.console import without_passwords
-    from studies.dashboard import serve
+    from studies.dashboard.server import serve
 
     def announce(url: str) -> None:
         lock = " (asks for the token)" if token else ""

@@ -13,8 +13,8 @@ from automl.errors import InputError
 from automl.spaces.mlp import MLPSpace
 from automl.task import load_task
 from studies.attributes import DEFINITION, StudyDefinition, TrialFacts, json_ready, read_definition
+from studies.commands.report import report_html
 from studies.distributions import to_distributions
-from studies.report import report_html
 from studies.study import create_study
 
 

@@ -16,8 +16,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from studies import cli, joining
+from studies import cli
 from studies.attributes import NOTES
+from studies.commands import joining
 from studies.study import load_study
 
 pytestmark = pytest.mark.usefixtures("_warnings_as_before")
@@ -270,13 +271,13 @@ def test_a_report_is_one_page_with_pictures_and_all_trials(copy: Path) -> None:
 
 
 def test_predicting_needs_no_optuna(copy: Path) -> None:
-    code = "import sys; from studies import prediction; print(*sys.modules)"
+    code = "import sys; from studies.commands import prediction; print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=120)
     assert {"optuna", "botorch", "gpytorch", "ot", "sqlalchemy"}.isdisjoint(done.stdout.split())
 
 
 def test_listing_studies_needs_no_torch() -> None:
-    code = "import sys; from studies import listings; print(*sys.modules)"
+    code = "import sys; from studies.commands import listings; print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=120)
     assert {"torch", "sklearn", "botorch", "gpytorch", "ot", "pandas"}.isdisjoint(done.stdout.split())
 

@@ -17,7 +17,7 @@ import pytest
 from automl.errors import InputError
 from kernels.architecture import Architecture
 from studies.attributes import DEFINITION, StudyDefinition, TrialFacts
-from studies.dashboard import dashboard_app, make_server, picture_url, serve
+from studies.dashboard.server import dashboard_app, make_server, picture_url, serve
 from studies.storage import open_storage
 
 SVG = "{http://www.w3.org/2000/svg}"

@@ -10,7 +10,7 @@ from wsgiref.util import setup_testing_defaults
 import pytest
 
 from automl.errors import InputError
-from studies.dashboard_guard import LOGIN_PATH, guarded, is_loopback, known_hosts
+from studies.dashboard.guard import LOGIN_PATH, guarded, is_loopback, known_hosts
 
 TOKEN = "open sesame 42"
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from studies.attributes import StudyDefinition, TrialFacts
-from studies.dashboard_notes import study_note, trial_note
+from studies.dashboard.notes import study_note, trial_note
 
 FACTS = TrialFacts(
     architecture={"labels": ["ip", "op"], "units": [None, None], "edges": [[0, 1]]},

@@ -9,8 +9,8 @@ import pytest
 from optuna.trial import create_trial
 
 from automl.task import load_task
-from studies import figures_on_the_way
-from studies.figures_on_the_way import FiguresOnTheWay
+from studies.dashboard import figures_on_the_way
+from studies.dashboard.figures_on_the_way import FiguresOnTheWay
 from studies.study import Study, create_study
 
 

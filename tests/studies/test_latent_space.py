@@ -14,11 +14,11 @@ from automl.proposers.nao import NAOProposer
 from automl.spaces.mlp import MLPSpace
 from automl.surrogates.nao import NAOSettings
 from automl.task import load_task
-from studies.commands import draw_latent_map
+from studies.commands.exports import draw_latent_map
+from studies.commands.report import report_html
+from studies.dashboard.latent_space import is_searched_by_nao, study_map, study_map_svg
+from studies.dashboard.plots import LATENT_ID, latent_figure, publish_figures
 from studies.distributions import to_distributions
-from studies.latent_space import is_searched_by_nao, study_map, study_map_svg
-from studies.plots import LATENT_ID, latent_figure, publish_figures
-from studies.report import report_html
 from studies.samplers import CombinedSampler, NAOSampler
 from studies.study import Study, create_study, load_study
 

@@ -13,7 +13,7 @@ from automl.spaces.mlp import MLPSpace
 from automl.task import load_task
 from kernels.architecture import Architecture
 from studies.attributes import TrialFacts
-from studies.plots import BEST_ID, MAP_ID, architecture_map, best_over_time, publish_figures
+from studies.dashboard.plots import BEST_ID, MAP_ID, architecture_map, best_over_time, publish_figures
 from studies.study import create_study
 
 START = datetime.datetime(2026, 1, 1)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from automl.task import load_task
-from studies.report import report_html
+from studies.commands.report import report_html
 from studies.study import create_study
 
 

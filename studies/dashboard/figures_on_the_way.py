@@ -22,7 +22,7 @@ _logger = logging.getLogger("automl.studies")
 def publish_figures_if_possible(study: Study) -> None:
     """Stores the dashboard's figures with the study, where the dashboard is installed at all."""
     if find_spec("optuna_dashboard") and find_spec("plotly"):
-        from studies.plots import publish_figures
+        from studies.dashboard.plots import publish_figures
 
         publish_figures(study)
 

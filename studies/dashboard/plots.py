@@ -19,7 +19,7 @@ from automl.pictures.multidimensional_scaling import classical_scaling
 from kernels.architecture import Architecture
 from kernels.otmann import otmann_distances
 from studies.attributes import TrialFacts
-from studies.latent_space import StudyMap, is_searched_by_nao, study_map
+from studies.dashboard.latent_space import StudyMap, is_searched_by_nao, study_map
 from studies.study import Study
 
 if TYPE_CHECKING:

@@ -6,12 +6,12 @@ import sys
 from pathlib import Path
 
 from automl.errors import InputError
+from studies.commands.listings import best_trial
+from studies.commands.report import report_html
+from studies.commands.search import check_model_folder
 from studies.console import number_text
-from studies.latent_space import MIN_TRIALS, study_map_svg
-from studies.listings import best_trial
+from studies.dashboard.latent_space import MIN_TRIALS, study_map_svg
 from studies.output_files import written_whole
-from studies.report import report_html
-from studies.search import check_model_folder
 from studies.storage import default_path
 from studies.study import load_study
 

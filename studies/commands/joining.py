@@ -7,8 +7,8 @@ import sys
 
 from automl.errors import InputError
 from studies.attributes import BUDGET
+from studies.commands.listings import study_names
 from studies.console import without_passwords
-from studies.listings import study_names
 from studies.progress import Best, progress
 from studies.storage import check_exists
 from studies.study import Study, load_study

@@ -27,8 +27,8 @@ from automl.pictures.drawing import architecture_svg
 from automl.pictures.side_by_side import side_by_side
 from kernels.architecture import Architecture
 from studies.attributes import DEFINITION, TrialFacts, read_definition
-from studies.dashboard_guard import MIN_TOKEN_LENGTH, answer, guarded, is_loopback, known_hosts
-from studies.dashboard_notes import study_note, trial_note
+from studies.dashboard.guard import MIN_TOKEN_LENGTH, answer, guarded, is_loopback, known_hosts
+from studies.dashboard.notes import study_note, trial_note
 from studies.storage import check_exists, open_storage
 
 _STUDY_DETAIL = re.compile(r"/api/studies/(\d+)/?")
@@ -77,7 +77,7 @@ def serve(
 def dashboard_app(
     storage: BaseStorage, *, host: str = "127.0.0.1", token: str | None = None, read_only: bool = False
 ) -> WSGIApplication:
-    """The dashboard with its pictures and notes as one WSGI application, behind `studies.dashboard_guard`.
+    """The dashboard with its pictures and notes as one WSGI application, behind `studies.dashboard.guard`.
 
     Args:
         storage: The opened storage.

@@ -23,9 +23,9 @@ from automl.spaces.mlp import MLPSpace
 from automl.task import Task, load_task
 from automl.trainer import TrainerSettings
 from studies.attributes import TrialFacts
+from studies.commands.listings import best_trial, study_names, summary
 from studies.console import number_text, print_json, without_passwords
-from studies.figures_on_the_way import FiguresOnTheWay, publish_figures_if_possible
-from studies.listings import best_trial, study_names, summary
+from studies.dashboard.figures_on_the_way import FiguresOnTheWay, publish_figures_if_possible
 from studies.past_studies import ALL
 from studies.progress import Best, progress
 from studies.sampler_names import check_names

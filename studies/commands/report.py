@@ -12,10 +12,10 @@ from automl.pictures.curve_drawing import curve_svg
 from automl.pictures.drawing import architecture_svg
 from kernels.architecture import Architecture
 from studies.attributes import TrialFacts
+from studies.commands.listings import ranked_trials
 from studies.console import number_text, trial_cells, trial_columns
-from studies.dashboard_notes import study_facts
-from studies.latent_space import is_searched_by_nao, study_map_svg
-from studies.listings import ranked_trials
+from studies.dashboard.latent_space import is_searched_by_nao, study_map_svg
+from studies.dashboard.notes import study_facts
 from studies.study import Study
 
 _PAGE = """<!doctype html>

@@ -1,0 +1,1 @@
+"""What the commands of `automl` do, once `studies.cli` has read their arguments."""
