@@ -13,8 +13,9 @@ from automl.parameters import Categorical, Parameter, Value
 from automl.spaces.base import Choose, Space
 from automl.spaces.hyperparameters import Hyperparameters, choose_hyperparameters, encode_hyperparameters
 
-_STEP = 0.1  # Standard deviation of a mutated number, as a share of its range.
-_STEPS_TRIED = 8
+# Standard deviations of a mutated number, as shares of its range: far enough to get away, near enough to settle.
+_SHORTEST_STEP, _LONGEST_STEP = 0.003, 0.3
+_STEPS_TRIED = 12
 
 
 @dataclass(frozen=True)
@@ -62,7 +63,11 @@ class FlatSpace(Space):
         return encode_hyperparameters(candidate, self.ranges)
 
     def mutate(self, candidate: Candidate, generator: np.random.Generator) -> Candidate:
-        """The candidate with one hyperparameter changed: a number by about a tenth of its range, a choice at random."""
+        """The candidate with one hyperparameter changed: a number by a step of any size, a choice at random.
+
+        The logarithm of a step's standard deviation is uniform, so that a search that edits good candidates comes
+        closer and closer to the best one; its root mean square is a tenth of the range.
+        """
         values = dict(candidate.hyperparameters)
         for name in generator.permutation(list(self.ranges)).tolist():
             changed = _other(self.ranges[name], values[name], generator)
@@ -85,8 +90,9 @@ def _other(parameter: Parameter, value: Value, generator: np.random.Generator) -
     if isinstance(parameter, Categorical):
         rest = [choice for choice in parameter.choices if choice != value]
         return rest[int(generator.integers(len(rest)))] if rest else value
-    for step in range(1, _STEPS_TRIED + 1):
-        changed = parameter.from_unit(parameter.to_unit(value) + step * _STEP * float(generator.standard_normal()))
+    step = _SHORTEST_STEP * (_LONGEST_STEP / _SHORTEST_STEP) ** generator.random()
+    for attempt in range(_STEPS_TRIED):  # Twice as far each time: whole numbers lie further apart than short steps go.
+        changed = parameter.from_unit(parameter.to_unit(value) + 2**attempt * step * float(generator.standard_normal()))
         if changed != value:
             return changed
     return value

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy.special import ndtr
 
 from automl.observations import Candidate
 from automl.parameters import Categorical, Float, Int, Parameter
@@ -23,12 +24,15 @@ def test_samples_and_mutants_survive_encoding(seed: int) -> None:
     assert sum(sampled.hyperparameters[name] != mutant.hyperparameters[name] for name in SPACE.parameters) == 1
 
 
-def test_a_mutation_moves_a_number_by_about_a_tenth_of_its_range_on_its_scale() -> None:
+def test_a_mutation_moves_a_number_by_a_step_of_any_size_on_its_scale() -> None:
     space, generator = FlatSpace({"rate": Float(1e-4, 1.0, log=True)}), np.random.default_rng(0)
     middle = Candidate(None, {"rate": 1e-2})
-    moved = [space.mutate(middle, generator).hyperparameters["rate"] for _ in range(300)]
+    moved = [space.mutate(middle, generator).hyperparameters["rate"] for _ in range(3000)]
     steps = np.array([space.ranges["rate"].to_unit(rate) - 0.5 for rate in moved])
-    assert np.sqrt(np.mean(steps**2)) == pytest.approx(0.1, abs=0.02)
+    # Standard deviations are log-uniform from .003 to .3 of the range.
+    deviations = np.geomspace(0.003, 0.3, 1001)
+    assert np.sqrt(np.mean(steps**2)) == pytest.approx(np.sqrt(np.mean(deviations**2)), rel=0.1)
+    assert np.mean(np.abs(steps) < 0.01) == pytest.approx(np.mean(2 * ndtr(0.01 / deviations) - 1), abs=0.03)
 
 
 def test_a_mutation_finds_another_integer_however_few_there_are() -> None:
