@@ -213,6 +213,7 @@ def _to_unit(value: float, low: float, high: float, log: bool) -> float:
 
 
 def _from_unit(unit: float, low: float, high: float, log: bool) -> float:
+    unit = min(max(unit, 0.0), 1.0)  # before the exponential, which positions far outside would overflow
     if log:
         return math.exp(math.log(low) + unit * (math.log(high) - math.log(low)))
     return low + unit * (high - low)

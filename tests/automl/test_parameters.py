@@ -37,7 +37,7 @@ def test_samples_lie_in_the_range_and_return_from_the_unit_scale(parameter: Para
 
 
 @settings(max_examples=60, deadline=None)
-@given(parameter=PARAMETERS, unit=st.floats(-3, 3))
+@given(parameter=PARAMETERS, unit=st.floats(-1e6, 1e6) | st.floats(-3, 3))
 def test_positions_beyond_the_range_are_clipped_to_it(parameter: Parameter, unit: float) -> None:
     assert parameter.contains(parameter.from_unit(unit))
 
