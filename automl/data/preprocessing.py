@@ -36,6 +36,10 @@ _CLIP = 10.0
 # Levels seen once cannot be learned: they are pooled as one level, "other".
 _MIN_LEVEL_COUNT = 2
 MAX_LEVELS = 100
+_TRUTH_VALUES = frozenset(("True", "False"))
+# Values further from the median than this many interquartile ranges are typing errors or codes of missing values, if
+# they are few: a deviation taken with them would leave little of the column. Hardly any distribution goes that far.
+_ABSURD_RANGES, _MAX_ABSURD_SHARE = 100.0, 0.05
 # More levels than this are told: they may be numbers with units.
 _MANY_LEVELS = 20
 
@@ -90,7 +94,9 @@ class Levels:
     def transform(self, texts: NDArray[np.object_]) -> tuple[NDArray[np.float64], Counter[str]]:
         """One-hot inputs [n, n_inputs], and how often each level occurred that the training part did not hold."""
         position = {level: i for i, level in enumerate(self.levels)}
-        known = set(self.levels) | set(self.rare)
+        known = {level for level in self.levels if level is not None} | set(self.rare)
+        if known <= _TRUTH_VALUES:  # which files spell in their own way: TRUE, true
+            texts = np.array([_truth_value(text) for text in texts], dtype=object)
         unseen = Counter(text for text in texts if text is not None and text not in known)
         # Without pooled levels an unseen one has no input: all zeros, since an input never trained would be noise.
         other = len(self.levels) if self.rare else -1
@@ -185,8 +191,8 @@ def fit_preprocessor(
             nothing is left to learn from.
     """
     numeric = {name: column for name, column in table.columns.items() if _check_column(name, column, max_levels)}
-    notes = []
     numbers = _fit_numbers({name: column[rows] for name, column in numeric.items()}, shared_scale)
+    notes = [] if shared_scale else [note for name, column in numeric.items() for note in _absurd_note(name, column)]
     texts = []
     for name, column in table.columns.items():
         if name not in numeric:
@@ -233,8 +239,9 @@ def _fit_numbers(columns: Mapping[str, Column], shared_scale: bool) -> Numbers:
         values = column.astype(np.float64)
         present = values[~np.isnan(values)]
         median.append(float(np.median(present)) if len(present) else 0.0)
-        mean.append(float(np.mean(present)) if len(present) else 0.0)
-        scale.append(standard_deviation(present))
+        usual = present[~absurd(present)]
+        mean.append(float(np.mean(usual)) if len(usual) else 0.0)
+        scale.append(standard_deviation(usual))
         if 0 < len(present) < len(values) and not shared_scale:  # an image has no room for further inputs
             indicated.append(name)
     if shared_scale and columns:
@@ -244,12 +251,39 @@ def _fit_numbers(columns: Mapping[str, Column], shared_scale: bool) -> Numbers:
     return Numbers(tuple(columns), tuple(median), tuple(mean), tuple(scale), tuple(indicated))
 
 
+def absurd(values: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Which of a column's values, none of them missing, are too far away to be measured: none if these are many."""
+    if not len(values):
+        return np.zeros(0, dtype=bool)
+    low, middle, high = np.quantile(values, (0.25, 0.5, 0.75))
+    far: NDArray[np.bool_] = np.abs(values - middle) > _ABSURD_RANGES * (high - low)
+    return far if high > low and far.mean() <= _MAX_ABSURD_SHARE else np.zeros(len(values), dtype=bool)
+
+
+def _absurd_note(name: str, column: Column) -> list[str]:
+    values = column.astype(np.float64)
+    present = values[~np.isnan(values)]
+    strange = present[absurd(present)]
+    if not len(strange):
+        return []
+    return [
+        f"column {name!r}: {len(strange)} of {len(present)} values lie very far from the others, such as "
+        f"{strange[0]:g}, and count as very large or small ones; empty these cells if they stand for missing values."
+    ]
+
+
 def _fit_levels(name: str, column: Column) -> Levels:
     counts = Counter(column.tolist())
     common = sorted(level for level, count in counts.items() if level is not None and count >= _MIN_LEVEL_COUNT)
     rare = sorted(level for level, count in counts.items() if level is not None and count < _MIN_LEVEL_COUNT)
     gaps: tuple[None, ...] = (None,) if None in counts else ()
     return Levels(name, (*common, *gaps), tuple(rare))
+
+
+def _truth_value(text: str | None) -> str | None:
+    """The text as Python spells truth values, if it is one."""
+    spelt = text if text is None else text.strip().capitalize()
+    return spelt if spelt in _TRUTH_VALUES else text
 
 
 def _numbers_of(table: Table, name: str) -> NDArray[np.float64]:

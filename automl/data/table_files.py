@@ -11,9 +11,10 @@ import csv
 import gzip
 import re
 import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,8 @@ from automl.errors import InputError, listed
 
 _SEPARATORS = ",;\t|"
 _DECIMAL_COMMA = re.compile(r"[+-]?\d+(,\d+)?")
+_THOUSANDS = re.compile(r"[+-]?[1-9]\d{0,2},\d{3}")
+_LONGEST_RECORD = 100  # lines; a quote that is never closed does not make a record of the whole file
 _PARQUET_ENDINGS = (".parquet", ".pq")
 _CSV_ENDINGS = (".csv", ".tsv", ".txt", ".csv.gz", ".tsv.gz")
 
@@ -80,10 +83,13 @@ class _Layout:
     def of(cls, path: Path) -> _Layout:
         opener = gzip.open if path.name.lower().endswith(".gz") else open
         with opener(path, "rt", encoding="utf-8-sig", newline="") as file:
-            filled = (line for line in file if line.strip())
-            lines = next(filled, ""), next(filled, "")
-        separator = max(_SEPARATORS, key=re.sub('"[^"]*"', "", lines[0]).count)
-        header, first = (next(csv.reader([line], delimiter=separator, skipinitialspace=True), []) for line in lines)
+            filled = _records(file)
+            records = next(filled, ""), next(filled, "")
+        separator = max(_SEPARATORS, key=re.sub('"[^"]*"', "", records[0]).count)
+        header, first = (
+            next(csv.reader(record.splitlines(keepends=True), delimiter=separator, skipinitialspace=True), [])
+            for record in records
+        )
         return cls(separator, header, first)
 
     @property
@@ -116,6 +122,19 @@ class _Layout:
         return notes
 
 
+def _records(lines: Iterable[str]) -> Iterator[str]:
+    """The lines that are not empty, those joined that a quoted cell with line breaks spans."""
+    record = ""
+    for line in lines:
+        if record or line.strip():
+            record += line
+            if record.count('"') % 2 == 0 or record.count("\n") > _LONGEST_RECORD:
+                yield record
+                record = ""
+    if record:
+        yield record
+
+
 def _read_csv(path: Path, text_columns: Sequence[str]) -> Table:
     with _told_as_bad_input(path):
         layout = _Layout.of(path)
@@ -125,7 +144,9 @@ def _read_csv(path: Path, text_columns: Sequence[str]) -> Table:
     table = table_from_frame(frame)
     table = _with_numbers(table, text_columns, dates_as_days, "dates are read as days since 1970")
     if layout.separator != ",":
-        table = _with_numbers(table, text_columns, _decimal_commas, "decimal commas are read as points")
+        has_points = any(is_numeric(column) and (column % 1 > 0).any() for column in table.columns.values())
+        commas = partial(_decimal_commas, may_be_thousands=has_points)
+        table = _with_numbers(table, text_columns, commas, "decimal commas are read as points")
     return Table(table.columns, (*layout.notes(path.name), *table.notes))
 
 
@@ -186,9 +207,12 @@ def _with_numbers(
     return Table({**table.columns, **numbers}, (*table.notes, f"{how}: {listed(list(numbers))}."))
 
 
-def _decimal_commas(column: Column) -> NDArray[np.float64] | None:
-    """Texts such as -3 or 2,75 as numbers; None where some text is none."""
-    if not all(text is None or _DECIMAL_COMMA.fullmatch(text) for text in column):
+def _decimal_commas(column: Column, *, may_be_thousands: bool) -> NDArray[np.float64] | None:
+    """Texts such as -3 or 2,75 as numbers; None where some text is none, or the commas may separate thousands."""
+    texts = [text for text in column if text is not None]
+    if not all(_DECIMAL_COMMA.fullmatch(text) for text in texts):
+        return None
+    if may_be_thousands and all(_THOUSANDS.fullmatch(text) for text in texts if "," in text):
         return None
     return np.array([np.nan if text is None else float(text.replace(",", ".")) for text in column], dtype=np.float64)
 
@@ -197,7 +221,8 @@ def _read_parquet(path: Path, text_columns: Sequence[str]) -> Table:
     import pandas as pd
 
     try:
-        table = table_from_frame(pd.read_parquet(path))
+        frame = pd.read_parquet(path)
+        table = table_from_frame(frame.reset_index([name for name in frame.index.names if name is not None]))
     except ImportError as error:
         raise InputError("reading Parquet files takes pyarrow; install automl-studies[parquet].") from error
     except Exception as error:  # pyarrow raises a dozen types for damaged files

@@ -68,3 +68,47 @@ def test_a_preprocessor_goes_through_json(table: Table) -> None:
 def test_infinite_values_are_refused_before_anything_is_fitted_to_them() -> None:
     with pytest.raises(InputError, match="'x'"):
         fit_preprocessor(Table({"x": np.array([1.0, np.inf, 2.0])}), np.arange(3))
+
+
+def test_a_few_absurd_values_leave_the_rest_of_the_column_readable_and_are_told() -> None:
+    usual = np.random.default_rng(0).normal(50.0, 10.0, 300)
+    spoilt = np.append(usual, [1e6, -999_999.0])
+    preprocessor, notes = fit_preprocessor(Table({"x": spoilt}), np.arange(len(spoilt)))
+    inputs = preprocessor.transform(Table({"x": spoilt}))[0][:, 0]
+    np.testing.assert_allclose(inputs[:-2], (usual - usual.mean()) / usual.std(), rtol=1e-4, atol=1e-4)
+    assert inputs[-2:].tolist() == [10.0, -10.0]
+    assert len(notes) == 1
+    assert "'x': 2 of 302 values lie very far from the others, such as 1e+06" in notes[0]
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        np.repeat([0.0, 1.0, 1000.0], [60, 40, 20]),  # too many to be errors
+        np.repeat([0.0, 1000.0], [99, 1]),  # without a range there is nothing to be far from
+        np.random.default_rng(0).lognormal(0.0, 1.5, 500),
+        np.random.default_rng(0).standard_cauchy(200),
+    ],
+)
+def test_distributions_with_long_tails_are_scaled_as_they_are(values: NDArray[np.float64]) -> None:
+    preprocessor, notes = fit_preprocessor(Table({"x": values}), np.arange(len(values)))
+    assert preprocessor.numbers.mean == (pytest.approx(values.mean()),)
+    assert preprocessor.numbers.scale == (pytest.approx(values.std()),)
+    assert not notes
+
+
+@pytest.mark.parametrize("spelt", ["TRUE FALSE", "true false", " True  False "])
+def test_truth_values_are_known_however_a_file_spells_them(spelt: str) -> None:
+    flags = np.array(["True", "False", None, "True", "False", None], dtype=object)
+    levels = fit_preprocessor(Table({"flag": flags}), np.arange(6))[0].texts[0]
+    yes, no = spelt.split()
+    one_hot, unseen = levels.transform(np.array([yes, no, None, "maybe"], dtype=object))
+    np.testing.assert_array_equal(one_hot, [[0, 1, 0], [1, 0, 0], [0, 0, 1], [0, 0, 0]])
+    assert unseen == {"maybe": 1}
+
+
+def test_texts_that_are_more_than_truth_values_stay_as_they_are_spelt() -> None:
+    answers = np.array(["true", "TRUE", "no", "true", "TRUE", "no"], dtype=object)
+    levels = fit_preprocessor(Table({"answer": answers}), np.arange(6))[0].texts[0]
+    assert levels.levels == ("TRUE", "no", "true")
+    assert levels.transform(np.array(["True"], dtype=object))[1] == {"True": 1}

@@ -68,3 +68,34 @@ def test_decimal_commas_are_numbers_where_commas_separate_no_cells(tmp_path: Pat
     assert table.notes == ("decimal commas are read as points: 'price'.",)
     (tmp_path / "data.csv").write_text('price,n\n"1,500",1\n')
     assert not is_numeric(read_table(tmp_path / "data.csv").columns["price"])
+
+
+def test_commas_that_may_separate_thousands_beside_decimal_points_make_no_numbers(tmp_path: Path) -> None:
+    (tmp_path / "data.csv").write_text("price;size;share\n3,497;1.5;0,125\n810;2.5;0,250\n")
+    table = read_table(tmp_path / "data.csv")
+    assert table.columns["price"].tolist() == ["3,497", "810"]
+    assert table.columns["share"].tolist() == [0.125, 0.25]  # nobody writes thousands like that
+    (tmp_path / "data.csv").write_text("price;size\n3,497;1,5\n810;2,5\n")
+    assert read_table(tmp_path / "data.csv").columns["price"].tolist() == [3.497, 810.0]
+
+
+def test_names_with_line_breaks_count_as_one(tmp_path: Path) -> None:
+    (tmp_path / "data.csv").write_text('\n"price\n(USD)",town\n1,"Ghent\nBruges"\n2,Ypres\n')
+    table = read_table(tmp_path / "data.csv")
+    assert list(table.columns) == ["price\n(USD)", "town"]
+    assert table.columns["town"].tolist() == ["Ghent\nBruges", "Ypres"]
+    assert not table.notes
+
+
+def test_a_quote_that_is_never_closed_is_told(tmp_path: Path) -> None:
+    (tmp_path / "data.csv").write_text('a,"b\n' + "1,2\n" * 500)
+    with pytest.raises(InputError, match=r"data\.csv"):
+        read_table(tmp_path / "data.csv")
+
+
+def test_the_named_index_of_a_parquet_file_is_a_column(tmp_path: Path) -> None:
+    frame = pd.DataFrame({"town": ["Ghent", "Bruges"], "x": [1.0, 2.0]})
+    frame.set_index("town").to_parquet(tmp_path / "data.parquet")
+    assert read_table(tmp_path / "data.parquet").digest == as_table(frame).digest
+    frame.to_parquet(tmp_path / "data.parquet")
+    assert read_table(tmp_path / "data.parquet").digest == as_table(frame).digest
