@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Iterator
 
 import numpy as np
@@ -10,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from automl.network import Dense, LayerGraph, Residual, build_network
+from automl.network import Convolution, Dense, LayerGraph, Residual, build_network
 from automl.torch_threads import limited_threads
 from kernels.architecture import MLP_LABELS, RECTIFIERS, SIGMOIDS, Architecture
 
@@ -217,3 +219,34 @@ def test_a_network_that_decides_nothing_is_refused(labels: tuple[str, ...]) -> N
     architecture = Architecture(labels, units, tuple((i, i + 1) for i in range(len(labels) - 1)))
     with pytest.raises(ValueError, match=rf"got a network that ends in {labels[-2]}, expected 'softmax' or 'linear'"):
         build_network(architecture, n_inputs=4, n_outputs=3)
+
+
+@pytest.mark.parametrize("size", [7, 8])
+def test_the_shortcut_of_a_residual_unit_with_strides_is_a_strided_convolution(size: int) -> None:
+    unit = Residual(3, 16, 3, 2).double()
+    shortcut = unit.shortcut
+    assert isinstance(shortcut, Convolution)
+    x = torch.randn(4, 3, size, size, dtype=torch.float64)
+    strided = shortcut.norm(F.conv2d(x, shortcut.convolution.weight, stride=2))
+    torch.testing.assert_close(unit(x), torch.relu(unit.second(unit.first(x)) + strided))
+
+
+_TRAINS_A_STRIDED_RESIDUAL_UNIT = """
+import torch
+from automl.network import build_network
+from kernels.architecture import Architecture
+
+torch.set_num_threads(1)
+unit = Architecture(
+    ("ip", "res3", "softmax", "op"), (None, 16, None, None), ((0, 1), (1, 2), (2, 3)), strides=(None, 2, None, None)
+)
+network = build_network(unit, n_inputs=784, n_outputs=10, image_shape=(1, 28, 28))
+for _ in range(100):
+    network(torch.randn(32, 784)).square().sum().backward()
+"""
+
+
+def test_the_memory_of_a_process_that_trains_strided_residual_units_stays_whole() -> None:
+    """Strided 1 x 1 convolutions of one channel wrote outside their memory, and the process was aborted."""
+    run = subprocess.run([sys.executable, "-c", _TRAINS_A_STRIDED_RESIDUAL_UNIT], capture_output=True, text=True)
+    assert run.returncode == 0, run.stderr
