@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from numbers import Integral
+
 
 def check_counts(settings: object, *names: str) -> None:
     """Refuses settings in which a count is below 1.
@@ -11,9 +13,11 @@ def check_counts(settings: object, *names: str) -> None:
         *names: The fields' names; one that is None, for its default, is left alone.
 
     Raises:
-        ValueError: If a field is below 1.
+        ValueError: If a field is below 1 or no whole number.
     """
     for name in names:
         count = getattr(settings, name)
+        if count is not None and not isinstance(count, Integral):
+            raise ValueError(f"got {name} = {count!r}, expected a whole number of at least 1; write one.")
         if count is not None and count < 1:
             raise ValueError(f"got {name} = {count}, expected at least 1; raise it.")

@@ -13,6 +13,7 @@ import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from numbers import Integral
 from threading import RLock
 from typing import Any
 
@@ -57,7 +58,7 @@ class ProposerSampler(BaseSampler):
         independent_sampler: Answers for parameters that are not the space's; random by default.
 
     Raises:
-        ValueError: If `n_startup_trials` is below 1 or the seed is no whole number.
+        ValueError: If `n_startup_trials` is below 1, or the seed or the independent sampler is none.
     """
 
     def __init__(
@@ -69,6 +70,7 @@ class ProposerSampler(BaseSampler):
         independent_sampler: BaseSampler | None = None,
     ) -> None:
         check_startup(n_startup_trials)
+        check_sampler("independent_sampler", independent_sampler)
         self.proposer = proposer
         self.space = proposer.space
         self.seed = checked_seed(seed)
@@ -166,13 +168,19 @@ def check_space(space: object) -> None:
         raise ValueError(f"got the space {space!r}, expected one such as MLPSpace(); make and pass one.")
 
 
-def check_startup(n_startup_trials: int | None) -> None:
+def check_startup(n_startup_trials: object) -> None:
     """Raises ValueError unless there are trials to learn from before the proposer is asked, or None, the default."""
-    if n_startup_trials is not None and n_startup_trials < 1:
+    if n_startup_trials is not None and not (isinstance(n_startup_trials, Integral) and int(n_startup_trials) >= 1):
         raise ValueError(
-            f"got n_startup_trials = {n_startup_trials}, expected at least 1, since a proposer learns from finished "
-            "trials; raise it."
+            f"got n_startup_trials = {n_startup_trials!r}, expected a whole number of at least 1, since a proposer "
+            "learns from finished trials; raise it."
         )
+
+
+def check_sampler(name: str, sampler: object) -> None:
+    """Raises ValueError unless that is one of Optuna's samplers, or None, the default."""
+    if sampler is not None and not isinstance(sampler, BaseSampler):
+        raise ValueError(f"got {name} = {sampler!r}, expected a sampler such as TPESampler(); make and pass one.")
 
 
 def checked_seed(seed: int | None) -> int:

@@ -99,7 +99,7 @@ def create_study(
     pruner_name = pruner if isinstance(pruner, str) else None
     check_names(sampler_name, pruner_name)
     space = fitted_to_task(space or MLPSpace(), task)
-    check_trainable(space)
+    check_trainable(space, task)
     tell_without_effect(space)
     definition = StudyDefinition(
         task=dict(task.reference),

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from numbers import Integral, Real
 from types import NoneType
 
+import numpy as np
 from optuna.pruners import BasePruner
 from optuna.samplers import BaseSampler
 
@@ -70,12 +71,14 @@ def fitted_to_task(space: Space, task: Task) -> Space:
     return space.for_task(task.kind, size)
 
 
-def check_trainable(space: Space) -> None:
-    """Refuses ranges of hyperparameters that the trainer would refuse in the middle of a study.
+def check_trainable(space: Space, task: Task) -> None:
+    """Refuses what the trainer would refuse in the middle of a study.
 
     Raises:
-        InputError: If an end of a range, or a choice, is none that the trainer can train with.
+        InputError: If the space's candidates are no networks for the task, or an end of a range, or a choice, is none
+            that the trainer can train with.
     """
+    _check_networks(space, task)
     for name, parameter in space.hyperparameters.items():
         if name not in _TRAINABLE:
             continue
@@ -86,6 +89,26 @@ def check_trainable(space: Space) -> None:
             raise InputError(
                 f"got {name} = {bad[0]!r} in the range {parameter}, expected {expected}; narrow the range."
             )
+
+
+def _check_networks(space: Space, task: Task) -> None:
+    import torch  # late, as commands must start fast
+
+    from automl.network import assemble
+
+    candidate = space.sample(np.random.default_rng(0))
+    if candidate.architecture is None:
+        raise InputError(
+            f"got the {type(space).__name__} for task {task.name!r}, whose candidates are no networks; choose "
+            "MLPSpace, CNNSpace or CellSpace, or search it by an objective of your own (optuna.create_study)."
+        )
+    try:
+        with torch.device("meta"):  # neither memory nor random numbers are used
+            assemble(
+                candidate.architecture, n_inputs=task.n_features, n_outputs=task.n_outputs, image_shape=task.image_shape
+            )
+    except ValueError as error:
+        raise InputError(f"the space has networks that cannot be trained on task {task.name!r}: {error}") from error
 
 
 def tell_without_effect(space: Space) -> None:

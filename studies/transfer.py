@@ -39,6 +39,7 @@ from studies.history import History, is_decided
 from studies.past_studies import PastStudies, SourceStudy
 from studies.proposer_sampler import (
     ProposerSampler,
+    check_sampler,
     checked_seed,
     optuna_seed,
     proposing,
@@ -112,6 +113,7 @@ class TransferSampler(BaseSampler):
                 f"got {len(source_studies)} source studies{' and both space and search_space' if space else ''}, "
                 "expected at least one and at most one of both; name studies, a glob, or 'all'."
             )
+        check_sampler("base_sampler", base_sampler)
         self.seed = checked_seed(seed)
         self.base_sampler = base_sampler or _default_base(space, self.seed)
         self._space = space

@@ -6,7 +6,7 @@ import pickle
 import threading
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import optuna
@@ -38,6 +38,7 @@ from studies.samplers import (
     RegularisedEvolutionSampler,
 )
 from studies.storage import open_storage
+from studies.transfer import TransferSampler
 from tests.contracts.small_spaces import ChainSpace, ListedSpace
 
 SPACE = ChainSpace()
@@ -355,11 +356,21 @@ def test_the_combined_sampler_s_acquisition_function_reaches_its_proposer() -> N
 
 
 def test_fewer_than_one_startup_trial_is_refused() -> None:
-    with pytest.raises(ValueError, match="got n_startup_trials = 0, expected at least 1"):
+    with pytest.raises(ValueError, match="got n_startup_trials = 0, expected a whole number of at least 1"):
         ProposerSampler(UniformProposer(SPACE), n_startup_trials=0)
     for sampler in (NASBOTSampler, NAOSampler, CombinedSampler, LocalSearchSampler):
-        with pytest.raises(ValueError, match=r"got n_startup_trials = 0, expected at least 1, .* raise it"):
-            sampler(SPACE, n_startup_trials=0)
+        for count in (0, 2.5, "5"):
+            sentence = rf"got n_startup_trials = {count!r}, expected a whole number of at least 1, .* raise it"
+            with pytest.raises(ValueError, match=sentence):
+                sampler(SPACE, n_startup_trials=cast(int, count))
+
+
+def test_what_is_no_sampler_is_refused_before_a_trial_runs() -> None:
+    no_sampler = cast(BaseSampler, "tpe")
+    with pytest.raises(ValueError, match=r"got independent_sampler = 'tpe', expected a sampler such as TPESampler\(\)"):
+        NASBOTSampler(SPACE, independent_sampler=no_sampler)
+    with pytest.raises(ValueError, match="got base_sampler = 'tpe', expected a sampler such as"):
+        TransferSampler(["past"], base_sampler=no_sampler)
 
 
 @pytest.mark.parametrize(

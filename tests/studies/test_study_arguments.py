@@ -11,6 +11,8 @@ import pytest
 
 from automl.errors import InputError
 from automl.parameters import Categorical, Float, Int, Parameter
+from automl.spaces.cell import CellSpace
+from automl.spaces.flat import FlatSpace
 from automl.spaces.mlp import MLPSpace
 from automl.task import load_task
 from automl.trainer import TrainerSettings
@@ -38,6 +40,15 @@ REFUSALS: list[tuple[Callable[[str], object], str]] = [
         "got the sampler 'nasbt', expected one of .* did you mean 'nasbot'",
     ),
     (lambda url: make(url, "new", pruner="medan"), "got the pruner 'medan', expected one of"),
+    (lambda url: make(url, "new", space=CellSpace.nas_bench_201()), "rows are no images; choose MLPSpace"),
+    (
+        lambda url: make(url, "new", space=FlatSpace({"learning_rate": Float(1e-3, 1e-1)})),
+        "got the FlatSpace for task 'iris', whose candidates are no networks; choose MLPSpace",
+    ),
+    (
+        lambda url: make(url, "new", task=load_task("digits"), space=CellSpace.nas_bench_201()),
+        "networks that cannot be trained on task 'digits': got a network that ends in",
+    ),
     (lambda url: make("nonsense"), "got the storage URL 'nonsense', expected one such as"),
     (lambda url: make("sqlite:////nowhere/at/all.db"), "which cannot be opened .*check the path"),
     (lambda url: load_study("iris", url.replace("studies", "others")), "whose file .*others.db' does not exist"),
