@@ -148,9 +148,14 @@ def mutants_by_rank(
         return []
     weights = 0.5 ** (np.arange(len(ranked)) / _HALF_AS_LIKELY)
     mutants = []
-    for place in generator.choice(len(ranked), size=n, p=weights / weights.sum()):
+    exhausted: set[int] = set()  # asked again, they would cost tens of edits each time
+    for place in generator.choice(len(ranked), size=n, p=weights / weights.sum()).tolist():
+        if place in exhausted:
+            continue
         mutant = unseen_mutant(space, ranked[place], seen, generator, tries=_TRIES_FOR_A_MUTANT)
-        if mutant is not None:
+        if mutant is None:
+            exhausted.add(place)
+        else:
             seen.add(mutant.digest)
             mutants.append(mutant)
     return mutants

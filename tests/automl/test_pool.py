@@ -194,3 +194,16 @@ def test_a_parent_around_which_nothing_is_unseen_gives_no_mutant() -> None:
     seen = {number(x).digest for x in range(8)}
     found = mutants_by_rank(cast(Space, Steps()), [number(0), number(3)], 50, seen, np.random.default_rng(0))
     assert found == [number(8)]  # five edits from 3; none is as few as that from 0
+
+
+def test_a_parent_without_unseen_mutants_is_asked_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    space = ListedSpace()
+    asked: list[Candidate] = []
+
+    def none(space: Space, parent: Candidate, *args: object, **options: object) -> None:
+        asked.append(parent)
+
+    monkeypatch.setattr(pool, "unseen_mutant", none)
+    parents = list(space.candidates)[:3]
+    assert mutants_by_rank(space, parents, 200, set(), np.random.default_rng(0)) == []
+    assert sorted(parent.digest for parent in asked) == sorted(parent.digest for parent in parents)
