@@ -100,8 +100,7 @@ def _ucb(pool: GaussianPool, incumbent: float, n_observed: int, generator: np.ra
 
 
 def _evaluated(function: Callable[[Tensor], Tensor], pool: GaussianPool) -> Tensor:
-    with torch.no_grad():
-        return function(pool.indices)
+    return function(pool.indices)
 
 
 def _thompson(pool: GaussianPool, incumbent: float, n_observed: int, generator: np.random.Generator) -> Tensor:

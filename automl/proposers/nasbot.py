@@ -4,8 +4,9 @@ A proposal fits `ArchitectureGP` to the observations and maximises an acquisitio
 been seen. In a finite space that is small enough all of them are compared. Elsewhere the pool evolves, as in the paper
 (section 4): parents are drawn by their acquisition value and edited. Unlike there it begins at one-edit mutants of the
 best observed candidates (White et al. 2021, "BANANAS", section 5: most of the gain lies there) and at fresh random
-ones, and ends with edits of its own best, so that it does not get stuck. Pending candidates, and those of the same
-batch, are taken as observed at their posterior mean.
+ones, and ends with edits of its own best, so that it does not get stuck; where there are no networks, its best then
+climb the acquisition function by gradients. Pending candidates, and those of the same batch, are taken as observed at
+their posterior mean.
 """
 
 from __future__ import annotations
@@ -17,23 +18,30 @@ from typing import Any, Literal
 from weakref import WeakKeyDictionary
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from automl.acquisition import Acquisition, acquisition_values, check_acquisition
 from automl.field_checks import check_counts
 from automl.observations import Candidate, Observations
 from automl.proposers.base import Proposal
+from automl.proposers.climbing import climb
 from automl.proposers.pool import check_request, first_proposal, mutants_by_rank, startup, unseen_sample
 from automl.spaces.base import Space
 from automl.surrogates.architecture_gp import ArchitectureGP, ArchitectureGPSettings, FittedArchitectureGP
 from automl.surrogates.gaussian_pool import GaussianPool
-from automl.surrogates.structure import SORTS_OF_CELLS, ListedPool
+from automl.surrogates.structure import SORTS_OF_CELLS, CandidatePool, ListedPool
 
 _RANDOM_SHARE = 0.2  # of all evaluations; what edits of incumbents leave goes to the epochs of evolution
 _EDITED_SHARE = 0.4
 _EPOCHS = 3
+_CLIMBED = 5
 _LISTED_WITH_DISTANCES = 4096
 _TYPICAL_OF_LISTED = 0.4  # Chosen on the development tables, see BENCHMARKS.md.
+
+# Numbers alone tell more of a loss than a network's graph. Chosen on LCBench, see "Climbing" in BENCHMARKS.md.
+_TYPICAL_NOISE_OF_NUMBERS = 0.003
 
 _LISTED: WeakKeyDictionary[Space, dict[tuple[str, ...], ListedPool]] = WeakKeyDictionary()
 
@@ -68,8 +76,8 @@ class NASBOTProposer:
             explains, as where it is trained once and kept; improvement is over the best observed value. "noise": for
             chance; improvement is over the best posterior mean. By default "value" where all candidates are compared,
             "noise" where the pool evolves, as measured on tables and on made-up losses.
-        gp: Settings of the Gaussian process; by default all terms of its kernel where the pool evolves, counts alone
-            where all candidates are compared.
+        gp: Settings of the Gaussian process; by default all terms of its kernel where the pool evolves, with little
+            noise where there are no networks, and counts alone where all candidates are compared.
         pool: Settings of the pool.
 
     Raises:
@@ -162,6 +170,8 @@ class NASBOTProposer:
                 sorts=SORTS_OF_CELLS,
                 typical=_TYPICAL_OF_LISTED,
             )
+        elif len(self.space.hyperparameters) == len(self.space.parameters):  # there are no networks
+            default = replace(default, typical_noise=_TYPICAL_NOISE_OF_NUMBERS, smallest_noise=1e-6)
         settings = self.gp or default
         n = len(self.space.candidates or ()) if self._is_listed else 0
         if settings.transport and n > _LISTED_WITH_DISTANCES:
@@ -243,9 +253,13 @@ class Ask:
 
     def values(self, pool: GaussianPool) -> NDArray[np.float64]:
         """The acquisition value of every candidate."""
+        return self.wanted(pool).numpy()
+
+    def wanted(self, pool: GaussianPool) -> Tensor:
+        """The acquisition value of every candidate, by which one can differentiate unless it is drawn."""
         pool = pool.with_residuals() if self.with_residuals else pool
         pool = pool.after_one_value(self.chance) if self.chance else pool
-        return acquisition_values(self.kind, pool, self.incumbent, self.n_observed, self.generator).numpy()
+        return acquisition_values(self.kind, pool, self.incumbent, self.n_observed, self.generator)
 
     def argmax(self, values: NDArray[np.float64]) -> int | None:
         """One of the largest, by chance where they are equal; None where nothing is wanted."""
@@ -312,6 +326,7 @@ class _EvolvingSearch:
         share = (self._budget - len(pool)) // _EPOCHS
         for _ in range(_EPOCHS):
             pool += self._evaluated(self._children(pool, share, known))
+        pool += self._evaluated(self._climbed(pool, known))
         if self._guide is not self._ask and pool:
             values = self._values([found.candidate for found in pool], self._ask)
             pool = [replace(found, value=float(value)) for found, value in zip(pool, values, strict=True)]
@@ -334,6 +349,23 @@ class _EvolvingSearch:
         ranked = sorted(pool, key=lambda found: found.value, reverse=True)
         return self._edited([found.candidate for found in ranked], n, known, "evolved")
 
+    def _climbed(self, pool: Sequence[Found], known: set[str]) -> list[tuple[Candidate, str]]:
+        """The pool's best with their numbers moved uphill; beside networks edits of numbers do as well."""
+        gp = self.fitted.gp
+        if self.fitted.observed.has_architectures or not gp.codes.numeric:
+            return []
+        best = sorted(pool, key=lambda found: found.value, reverse=True)[:_CLIMBED]
+        starts = gp.pool_of([*self._pending, *(found.candidate for found in best)])
+        n_pending = len(self._pending)
+
+        def wanted(rows: Tensor) -> Tensor:
+            moved = starts.moved(torch.cat([starts.hyperparameters[:n_pending], rows]))
+            return self._guide.wanted(self._posterior(moved))[n_pending:]
+
+        rows = climb(wanted, starts.hyperparameters[n_pending:], len(gp.codes.numeric))
+        climbed = [self._space.nearest(gp.codes.decode(row)) for row in rows.tolist()]
+        return [(candidate, "climbed") for candidate in climbed if candidate.digest not in known]
+
     def _edited(self, ranked: Sequence[Candidate], n: int, known: set[str], origin: str) -> list[tuple[Candidate, str]]:
         """About `n` mutants of candidates drawn by rank, each with its origin."""
         return [(mutant, origin) for mutant in mutants_by_rank(self._space, ranked, n, known, self._ask.generator)]
@@ -345,8 +377,11 @@ class _EvolvingSearch:
     def _values(self, candidates: Sequence[Candidate], ask: Ask) -> NDArray[np.float64]:
         """Acquisition values, pending candidates taken as observed at their means."""
         pool = self.fitted.gp.pool_of((*self._pending, *candidates))
-        posterior = self.fitted.pool(pool).hallucinated(range(len(self._pending)))
-        return ask.values(posterior)[len(self._pending) :]
+        return ask.values(self._posterior(pool))[len(self._pending) :]
+
+    def _posterior(self, pool: CandidatePool) -> GaussianPool:
+        """The posterior of a pool that begins with the pending candidates, which are taken as observed."""
+        return self.fitted.pool(pool).hallucinated(range(len(self._pending)))
 
 
 Search = _ListedSearch | _EvolvingSearch

@@ -31,7 +31,7 @@ from automl.scales import excess_scores, normal_scores
 from automl.surrogates.base import Prediction
 from automl.surrogates.candidate_kernel import CandidateKernel, Tables
 from automl.surrogates.gaussian_pool import GaussianPool, stable_cholesky
-from automl.surrogates.map_fit import FittedPrior, fit_by_map
+from automl.surrogates.map_fit import TYPICAL_NOISE, FittedPrior, fit_by_map
 from automl.surrogates.structure import (
     SORTS,
     SORTS_OF_LAYERS,
@@ -79,6 +79,7 @@ class ArchitectureGPSettings:
             spread; predictions use all.
         max_iterations: L-BFGS iterations of a fit.
         smallest_noise: Lower bound of the noise's variance, that of the scores being 1.
+        typical_noise: What the prior of the noise's variance is placed around.
         mean_deviation: Standard deviation of the prior of the constant mean, around the mean of the scores. A search
             crowds around what is good, and a few bad networks far away from it say that all the unknown is bad, unless
             the mean is held.
@@ -99,6 +100,7 @@ class ArchitectureGPSettings:
     fitted_at_most: int = 120
     max_iterations: int = 25
     smallest_noise: float = 1e-4
+    typical_noise: float = TYPICAL_NOISE
     mean_deviation: float = 0.05
 
     def __post_init__(self) -> None:
@@ -112,7 +114,7 @@ class ArchitectureGPSettings:
         for name in ("refit_every", "fitted_at_most", "max_iterations"):
             if getattr(self, name) < 1:
                 raise ValueError(f"got {name} = {getattr(self, name)}, expected at least 1; raise it.")
-        for name in ("typical", "smallest_noise", "mean_deviation"):
+        for name in ("typical", "smallest_noise", "typical_noise", "mean_deviation"):
             if not getattr(self, name) > 0:
                 raise ValueError(f"got {name} = {getattr(self, name)}, expected a positive number; raise it.")
 
@@ -233,6 +235,7 @@ class ArchitectureGP:
             smallest_noise=rung.smallest_noise,
             max_iterations=rung.max_iterations,
             mean_deviation=self.settings.mean_deviation,
+            typical_noise=self.settings.typical_noise,
         )
         return Fit(prior, labels, rung.name)
 

@@ -22,7 +22,8 @@ from torch import Tensor
 from automl.surrogates.gaussian_pool import stable_cholesky
 from kernels.priors import prior_around
 
-_TYPICAL_NOISE = 0.05
+TYPICAL_NOISE = 0.05
+"""Variance of the noise that its prior is placed around by default, that of the scores being 1."""
 
 _Prior = tuple[LogNormalPrior, Callable[[], Tensor]]  # with what gives the parameter's value
 
@@ -50,6 +51,7 @@ def fit_by_map(
     smallest_noise: float,
     max_iterations: int,
     mean_deviation: float = 1.0,
+    typical_noise: float = TYPICAL_NOISE,
 ) -> FittedPrior:
     """Fits the kernel's parameters, a constant mean and the noise.
 
@@ -60,11 +62,12 @@ def fit_by_map(
         smallest_noise: Lower bound of the noise's variance.
         max_iterations: L-BFGS iterations; 0 keeps the starting values.
         mean_deviation: Standard deviation of the constant mean's prior, which is centred at 0.
+        typical_noise: Median of the noise's variance under its log-normal prior, whose logarithm has the deviation 1.
 
     Raises:
         RuntimeError: If a covariance could not be factorised or a parameter is not finite.
     """
-    process = _Process(kernel, smallest_noise, mean_deviation)
+    process = _Process(kernel, smallest_noise, mean_deviation, typical_noise)
     if max_iterations:
         process.maximise(inputs, scores, max_iterations)
     if not all(bool(torch.isfinite(parameter).all()) for parameter in process.parameters):
@@ -76,15 +79,15 @@ def fit_by_map(
 class _Process:
     """A kernel with a constant mean and noise, and the priors of all three."""
 
-    def __init__(self, kernel: Kernel, smallest_noise: float, mean_deviation: float) -> None:
+    def __init__(self, kernel: Kernel, smallest_noise: float, mean_deviation: float, typical_noise: float) -> None:
         self._kernel = kernel
         self._smallest_noise = smallest_noise
         self._mean_deviation = mean_deviation
-        above_smallest = max(_TYPICAL_NOISE, 2 * smallest_noise) - smallest_noise
+        above_smallest = max(typical_noise, 2 * smallest_noise) - smallest_noise
         self._log_noise = torch.tensor(math.log(above_smallest), dtype=torch.float64, requires_grad=True)
         self.mean = torch.zeros((), dtype=torch.float64, requires_grad=True)
         self.parameters = [self._log_noise, self.mean, *kernel.parameters()]
-        self._priors = _LogNormals([*_priors(kernel), (prior_around(_TYPICAL_NOISE, 1.0), lambda: self.noise)])
+        self._priors = _LogNormals([*_priors(kernel), (prior_around(typical_noise, 1.0), lambda: self.noise)])
 
     @property
     def noise(self) -> Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property, lru_cache, partial
 from typing import cast
@@ -11,7 +12,7 @@ import torch
 from torch import Tensor
 
 from automl.observations import Candidate
-from automl.parameters import Categorical, Parameter
+from automl.parameters import Categorical, Parameter, Value
 from kernels.architecture import Architecture
 from kernels.count_kernel import CountVectors, Distances, Elements, elements_of
 from kernels.graph_summary import summary
@@ -69,6 +70,11 @@ class HyperparameterCodes:
         ]
         return torch.tensor(rows, dtype=torch.float64).reshape(len(rows), len(columns))
 
+    def decode(self, row: Sequence[float]) -> dict[str, Value]:
+        """The hyperparameters nearest to one row of `p + q` columns: the inverse of `encode` where none is lacking."""
+        columns = {**self.numeric, **self.categorical}
+        return {name: parameter.from_unit(float(x)) for (name, parameter), x in zip(columns.items(), row, strict=True)}
+
 
 class CandidatePool:
     """N candidates, what kernels see of them taken once.
@@ -107,6 +113,12 @@ class CandidatePool:
     def _vectors(self) -> list[CountVectors]:
         return [CountVectors(counted) for counted in self._counted]
 
+    def moved(self, hyperparameters: Tensor) -> CandidatePool:
+        """The pool as if the candidates had these hyperparameters, `N x (p + q)`, by which one may differentiate."""
+        other = copy.copy(self)
+        other.hyperparameters = hyperparameters
+        return other
+
     def part(self, places: Sequence[int]) -> CandidatePool:
         """A pool of some of the candidates."""
         return CandidatePool([self.candidates[place] for place in places], self.sorts, self._codes)
@@ -131,6 +143,8 @@ class ListedPool(CandidatePool):
 
     def distances(self, others: CandidatePool) -> Distances:
         """As in `CandidatePool`; only others that did not ask lately cost a computation."""
+        if not self.sorts:
+            return super().distances(others)
         new = {other.digest: i for i, other in enumerate(others.candidates) if other.digest not in self._remembered}
         if new:
             asking = others.part(list(new.values()))._counted

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any, Literal
 
@@ -17,12 +17,14 @@ from automl.observations import Candidate, Observations
 from automl.parameters import Categorical, Float
 from automl.proposers import nasbot
 from automl.proposers.base import Proposer
+from automl.proposers.combined import CombinedProposer
 from automl.proposers.nasbot import NASBOTProposer, PoolSettings
 from automl.proposers.pool import mutants_by_rank
 from automl.proposers.uniform import UniformProposer
 from automl.spaces.base import Space
 from automl.spaces.cell import CellSpace
 from automl.spaces.flat import FlatSpace
+from automl.spaces.table import Column, TableSpace
 from automl.surrogates.architecture_gp import ArchitectureGP, ArchitectureGPSettings
 from automl.surrogates.gaussian_pool import GaussianPool
 from automl.surrogates.structure import SORTS_OF_CELLS, graph_of
@@ -405,3 +407,20 @@ def test_the_incumbent_has_the_least_value_during_start_up_and_the_least_posteri
     )
     assert during == observations.candidates[0]
     assert after in observations.candidates[8:]
+
+
+@pytest.mark.parametrize("make", [NASBOTProposer, CombinedProposer])
+def test_tables_of_hyperparameters_are_compared_as_a_whole(make: Callable[..., Proposer]) -> None:
+    space = TableSpace((Column("depth", (1, 2, 4, 8), True), Column("activation", ("relu", "tanh"), False)))
+    rows = list(space.candidates)
+    observations = Observations(tuple(rows[:6]), np.arange(6.0)[:, None])
+    proposals = make(space, n_startup=3).propose(observations, 2, np.random.default_rng(0))
+    assert {proposal.candidate.digest for proposal in proposals} == {row.digest for row in rows[6:]}
+    assert all(proposal.notes["acquisition"] == "log-ei" for proposal in proposals)
+
+
+def test_little_noise_is_expected_where_there_are_no_networks() -> None:
+    of_numbers = NASBOTProposer(FlatSpace({"x": Float(0.0, 1.0)})).surrogate.settings
+    of_networks = NASBOTProposer(ChainSpace()).surrogate.settings
+    assert (of_numbers.typical_noise, of_numbers.smallest_noise) == (0.003, 1e-6)
+    assert of_networks == ArchitectureGPSettings()
