@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Set
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -165,7 +166,8 @@ class ReplicatingProposer:
         return float(replace(ask, kind="log-ei").values(fitted.pool(fitted.gp.pool_of([new])))[0])
 
     def _again(self, known: Averaged, place: int, log_gain: float, fitted: FittedArchitectureGP) -> Proposal:
-        notes = {"origin": "known", "evaluations": len(known.evaluations[place]), "log_gain": log_gain}
+        notes: dict[str, Any] = {"origin": "known", "evaluations": len(known.evaluations[place])}
+        notes |= {"log_gain": log_gain} if np.isfinite(log_gain) else {}  # of a busy one: there was no other
         return Proposal(
             known.observations.candidates[place], notes | ({"fallback": fitted.fallback} if fitted.fallback else {})
         )

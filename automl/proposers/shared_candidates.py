@@ -26,7 +26,7 @@ from automl.proposers.pool import check_request
 from automl.proposers.transfer_decision import Decision, as_source_tasks
 from automl.proposers.transfer_pool import Listing, translated
 from automl.proposers.uniform import UniformProposer
-from automl.scales import tie
+from automl.scales import comparable, tie
 from automl.spaces.base import Space
 from automl.surrogates.empirical_prior import fit_empirical_prior
 from automl.surrogates.gaussian_pool import independent_pool
@@ -187,7 +187,8 @@ class SharedCandidatesProposer:
         """Expected improvement of every candidate of the matrix; before the first value, how good it is foreseen."""
         places = self._listing.places
         rows = [i for i, candidate in enumerate(observations.candidates) if candidate.digest in places]
-        known = {places[observations.candidates[i].digest]: float(observations.values[i, 0]) for i in rows}
+        losses = comparable(observations.values[rows, 0]) if rows else np.empty(0)
+        known = {places[observations.candidates[i].digest]: float(loss) for i, loss in zip(rows, losses, strict=True)}
         mean, variance = self._model.posterior((), np.empty(0))
         if not known:
             return -mean

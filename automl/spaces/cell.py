@@ -298,9 +298,9 @@ class CellSpace(Space):
         """A candidate with one operation, the pattern of links, or one hyperparameter changed."""
         n_cell, n_other = len(self._structure), len(self.hyperparameters)
         if n_other and generator.random() < n_other / (n_cell + n_other):
-            return Candidate(
-                candidate.architecture, perturbed(candidate.hyperparameters, self.hyperparameters, generator)
-            )
+            changed = perturbed(candidate.hyperparameters, self.hyperparameters, generator)
+            if changed is not candidate.hyperparameters:  # else every range holds one value alone
+                return Candidate(candidate.architecture, changed)
         assignment = self.encode(candidate)
         edits = [
             (name, choice)

@@ -114,6 +114,11 @@ class ArchitectureGPSettings:
         for name in ("refit_every", "fitted_at_most", "max_iterations"):
             if getattr(self, name) < 1:
                 raise ValueError(f"got {name} = {getattr(self, name)}, expected at least 1; raise it.")
+        if self.refit_always_below < self.refit_every - 1:
+            raise ValueError(
+                f"got refit_always_below = {self.refit_always_below}, expected at least refit_every - 1 = "
+                f"{self.refit_every - 1}, since fewer observations would not be fitted to; raise it."
+            )
         for name in ("typical", "smallest_noise", "typical_noise", "mean_deviation"):
             if not getattr(self, name) > 0:
                 raise ValueError(f"got {name} = {getattr(self, name)}, expected a positive number; raise it.")

@@ -234,6 +234,7 @@ def test_candidates_with_and_without_architecture_do_not_mix() -> None:
         ({"sorts": ("labels", "colours")}, r"got the sorts \['colours'\], expected some of"),
         ({"scores": "ranks"}, "got the scores 'ranks', expected one of excess, normal"),
         ({"refit_every": 0}, "got refit_every = 0, expected at least 1"),
+        ({"refit_always_below": 0}, "got refit_always_below = 0, expected at least refit_every - 1 = 4"),
         ({"fitted_at_most": 0}, "got fitted_at_most = 0, expected at least 1"),
         ({"max_iterations": 0}, "got max_iterations = 0, expected at least 1"),
         ({"typical": 0.0}, "got typical = 0.0, expected a positive number"),

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import product
 
 import numpy as np
 import pytest
 
 from automl.observations import Candidate
-from automl.parameters import Float, Value
+from automl.parameters import Categorical, Float, Value
 from automl.spaces.base import Space
 from automl.spaces.cell import GRAPH_OPERATIONS, CellSpace
 from kernels.architecture import Architecture
@@ -238,3 +239,11 @@ def test_bad_spaces_are_refused_in_a_sentence() -> None:
         CellSpace(GRAPH_OPERATIONS, links=((0, 0, 1), (0, 2, 0)))
     with pytest.raises(ValueError, match="rename"):
         CellSpace(hyperparameters={"operation_0_1": Float(0, 1)})
+
+
+def test_an_edit_of_a_cell_changes_it_where_its_hyperparameters_are_fixed() -> None:
+    fixed = {"optimizer": Categorical(("adamw",)), "rate": Categorical((0.1,))}
+    space = replace(CellSpace.nas_bench_201(), hyperparameters=fixed)
+    generator = np.random.default_rng(0)
+    candidate = space.sample(generator)
+    assert all(space.mutate(candidate, generator) != candidate for _ in range(100))

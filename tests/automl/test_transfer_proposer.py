@@ -84,6 +84,19 @@ class TestSharedCandidatesProposer:
         assert min(values[:3]) <= best[0] + 1e-9
         assert len({p.candidate.digest for p in proposals}) == 16
 
+    def test_one_huge_loss_is_as_bad_as_a_large_one(self, method: Method) -> None:
+        candidates = tuple(FLAT.sample(np.random.default_rng(i)) for i in range(12))
+        sources = {
+            str(t): Observations(candidates, np.array([bowl(c, 0.05 * t) for c in candidates])) for t in range(4)
+        }
+        proposer = SharedCandidatesProposer(FLAT, sources, method)
+        proposed = []
+        for worst in (1e6, 1e200):
+            losses = np.array([*(bowl(c, 0.15) for c in candidates[:4]), worst])
+            observations = Observations(candidates[:5], losses)
+            proposed.append(proposer.propose(observations, 1, np.random.default_rng(0))[0].candidate)
+        assert proposed[0] == proposed[1]
+
 
 def test_sources_of_one_name_are_tasks_of_their_own() -> None:
     candidates = tuple(FLAT.sample(np.random.default_rng(i)) for i in range(8))
