@@ -239,7 +239,7 @@ def _fit_numbers(columns: Mapping[str, Column], shared_scale: bool) -> Numbers:
         values = column.astype(np.float64)
         present = values[~np.isnan(values)]
         median.append(float(np.median(present)) if len(present) else 0.0)
-        usual = present[~absurd(present)]
+        usual = present[~_absurd(present)]
         mean.append(float(np.mean(usual)) if len(usual) else 0.0)
         scale.append(standard_deviation(usual))
         if 0 < len(present) < len(values) and not shared_scale:  # an image has no room for further inputs
@@ -251,7 +251,7 @@ def _fit_numbers(columns: Mapping[str, Column], shared_scale: bool) -> Numbers:
     return Numbers(tuple(columns), tuple(median), tuple(mean), tuple(scale), tuple(indicated))
 
 
-def absurd(values: NDArray[np.float64]) -> NDArray[np.bool_]:
+def _absurd(values: NDArray[np.float64]) -> NDArray[np.bool_]:
     """Which of a column's values, none of them missing, are too far away to be measured: none if these are many."""
     if not len(values):
         return np.zeros(0, dtype=bool)
@@ -263,7 +263,7 @@ def absurd(values: NDArray[np.float64]) -> NDArray[np.bool_]:
 def _absurd_note(name: str, column: Column) -> list[str]:
     values = column.astype(np.float64)
     present = values[~np.isnan(values)]
-    strange = present[absurd(present)]
+    strange = present[_absurd(present)]
     if not len(strange):
         return []
     return [

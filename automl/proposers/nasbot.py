@@ -352,7 +352,7 @@ class _EvolvingSearch:
     def _climbed(self, pool: Sequence[Found], known: set[str]) -> list[tuple[Candidate, str]]:
         """The pool's best with their numbers moved uphill; beside networks edits of numbers do as well."""
         gp = self.fitted.gp
-        if self.fitted.observed.has_architectures or not gp.codes.numeric:
+        if not pool or self.fitted.observed.has_architectures or not gp.codes.numeric:
             return []
         best = sorted(pool, key=lambda found: found.value, reverse=True)[:_CLIMBED]
         starts = gp.pool_of([*self._pending, *(found.candidate for found in best)])
@@ -363,8 +363,8 @@ class _EvolvingSearch:
             return self._guide.wanted(self._posterior(moved))[n_pending:]
 
         rows = climb(wanted, starts.hyperparameters[n_pending:], len(gp.codes.numeric))
-        climbed = [self._space.nearest(gp.codes.decode(row)) for row in rows.tolist()]
-        return [(candidate, "climbed") for candidate in climbed if candidate.digest not in known]
+        climbed = {c.digest: c for c in (self._space.nearest(gp.codes.decode(row)) for row in rows.tolist())}
+        return [(candidate, "climbed") for digest, candidate in climbed.items() if digest not in known]
 
     def _edited(self, ranked: Sequence[Candidate], n: int, known: set[str], origin: str) -> list[tuple[Candidate, str]]:
         """About `n` mutants of candidates drawn by rank, each with its origin."""

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from automl.acquisition import acquisition_values
+from automl.acquisition import Acquisition, acquisition_values
 from automl.observations import Candidate, Observations
 from automl.parameters import Categorical, Float, Int, Parameter
 from automl.proposers import nasbot
@@ -89,11 +89,11 @@ def test_a_moved_pool_is_the_pool_of_the_candidates_it_moved_to() -> None:
 
 
 @pytest.mark.parametrize("kind", ["log-ei", "ei", "ucb"])
-def test_the_gradient_beside_pending_candidates_is_that_of_finite_differences(kind: str) -> None:
+def test_the_gradient_beside_pending_candidates_is_that_of_finite_differences(kind: Acquisition) -> None:
     generator = np.random.default_rng(2)
     model = fitted()
     pool = model.gp.pool_of([SPACE.sample(generator) for _ in range(3)])  # the first one is pending
-    ask = Ask(kind, False, model.incumbent, 14, generator)  # type: ignore[arg-type]  # one of the kinds by the line above
+    ask = Ask(kind, False, model.incumbent, 14, generator)
 
     def wanted(rows: Tensor) -> Tensor:
         return ask.wanted(model.pool(pool.moved(rows)).hallucinated([0]))[1:].sum()
@@ -143,3 +143,11 @@ def test_networks_are_edited_and_not_climbed(monkeypatch: pytest.MonkeyPatch) ->
     assert not climbs
     NASBOTProposer(SPACE, n_startup=5, pool=small).propose(observed(), 1, np.random.default_rng(0))
     assert [len(starts) for starts in climbs] == [5]
+
+
+def test_a_space_of_numbers_that_is_used_up_is_searched_on() -> None:
+    space = FlatSpace({"n": Int(0, 3)})
+    everything = tuple(Candidate(None, {"n": n}) for n in range(4))
+    observations = Observations(everything, np.array([[2.0], [1.0], [0.5], [3.0]]))
+    proposals = NASBOTProposer(space, n_startup=2).propose(observations, 2, np.random.default_rng(0))
+    assert {proposal.candidate for proposal in proposals} <= set(everything)
