@@ -21,3 +21,19 @@ def check_counts(settings: object, *names: str) -> None:
             raise ValueError(f"got {name} = {count!r}, expected a whole number of at least 1; write one.")
         if count is not None and count < 1:
             raise ValueError(f"got {name} = {count}, expected at least 1; raise it.")
+
+
+def check_kinds(settings: object, /, **kinds: type) -> None:
+    """Refuses settings in which a field is of another type than it is said to be.
+
+    Args:
+        settings: What has the fields.
+        **kinds: The type of each field by name; one that is None, for its default, is left alone.
+
+    Raises:
+        ValueError: If a field is of another type.
+    """
+    for name, kind in kinds.items():
+        value = getattr(settings, name)
+        if value is not None and not isinstance(value, kind):
+            raise ValueError(f"got {name} = {value!r}, expected {kind.__name__}(...); make and pass one.")

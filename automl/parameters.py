@@ -7,8 +7,8 @@ knows no Optuna.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from typing import Any, cast
 
 import numpy as np
@@ -92,12 +92,18 @@ class Int:
 
 @dataclass(frozen=True)
 class Categorical:
-    """One of several choices without an order."""
+    """One of several choices without an order; True, 1 and 1.0 are different choices, though Python holds them equal.
+
+    Raises:
+        ValueError: If the choices are no list, none, or not each once.
+    """
 
     choices: tuple[Value, ...]
+    _types: tuple[type, ...] = field(init=False, repr=False)  # compared too, so that equal ranges have equal candidates
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "choices", tuple([_choice(choice) for choice in self.choices]))
+        object.__setattr__(self, "choices", tuple([_choice(choice) for choice in _listed(self.choices)]))
+        object.__setattr__(self, "_types", tuple([type(choice) for choice in self.choices]))
         if not self.choices or len(set(self.choices)) != len(self.choices):
             raise ValueError(f"got the choices {self.choices}, expected one or more, each once; drop repeated choices.")
 
@@ -188,6 +194,12 @@ def _choice(choice: Any) -> Value:
             "name the choice and look up in the objective what it stands for."
         )
     return cast(Value, choice)
+
+
+def _listed(choices: Any) -> Iterable[Any]:
+    if isinstance(choices, str) or not isinstance(choices, Iterable):
+        raise ValueError(f"got the choices {choices!r}, expected a list or tuple of them; put them in one.")
+    return choices
 
 
 def _check_range(low: float, high: float, log: bool) -> None:

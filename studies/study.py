@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -89,8 +89,9 @@ def create_study(
         >>> study.n_finished, study.best_value == min(trial.value for trial in study.trials)
         (2, True)
     """
-    sources = (transfer_from,) if isinstance(transfer_from, str) else tuple(transfer_from)
     check_types(name=name, task=task, space=space, sampler=sampler, settings=settings, pruner=pruner, seed=seed)
+    check_types(storage=storage, models_dir=models_dir)
+    sources = _several(transfer_from)
     for source in sources:
         check_types(transfer_from=source)
     if not name:
@@ -364,7 +365,7 @@ class Study:
             InputError: If a number is out of range, or workers cannot join the study.
             KeyboardInterrupt: After Ctrl-C; the running trials have been queued and are run first next time.
         """
-        check_budget(n_trials, timeout, n_workers)
+        check_budget(n_trials, timeout, n_workers, n_total)
         first = len(self._raw.get_trials(deepcopy=False))
         self._raw._stop_flag = False
         budget = Budget(n_trials, timeout, lambda: self._is_over(n_total, first))
@@ -460,6 +461,11 @@ class Study:
                 "task that it returns."
             )
         return url
+
+
+def _several(names: Sequence[str] | str) -> tuple[str, ...]:
+    """The names as a tuple; what is none stands alone, for `check_types` to refuse."""
+    return tuple(names) if isinstance(names, Iterable) and not isinstance(names, str) else (names,)
 
 
 def _recorded(

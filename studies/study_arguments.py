@@ -7,11 +7,13 @@ import math
 import sys
 from collections.abc import Mapping
 from numbers import Integral, Real
+from pathlib import Path
 from types import NoneType
 
 import numpy as np
 from optuna.pruners import BasePruner
 from optuna.samplers import BaseSampler
+from optuna.storages import BaseStorage
 
 from automl.errors import InputError, listed
 from automl.parameters import Categorical, Float, Parameter
@@ -40,6 +42,8 @@ _TYPES: Mapping[str, tuple[tuple[type, ...], str]] = {
     "settings": ((TrainerSettings, NoneType), "TrainerSettings(...)"),
     "pruner": ((str, BasePruner), "a name, such as 'none', or an Optuna pruner"),
     "seed": ((Integral,), "a whole number"),
+    "storage": ((str, BaseStorage, NoneType), "a URL such as 'sqlite:///automl.db', an Optuna storage, or None"),
+    "models_dir": ((str, Path, NoneType), "a folder, or None for one beside the storage"),
     "transfer_from": ((str,), "names of studies of the same storage, such as those that study.name tells"),
 }
 
@@ -123,7 +127,7 @@ def tell_without_effect(space: Space) -> None:
         )
 
 
-def check_budget(n_trials: int | None, timeout: float | None, n_workers: int) -> None:
+def check_budget(n_trials: int | None, timeout: float | None, n_workers: int, n_total: int | None = None) -> None:
     """Refuses a budget that makes no sense.
 
     Raises:
@@ -133,6 +137,7 @@ def check_budget(n_trials: int | None, timeout: float | None, n_workers: int) ->
         "n_trials": (n_trials, Integral),
         "timeout": (timeout, Real),
         "n_workers": (n_workers, Integral),
+        "n_total": (n_total, Integral),
     }
     for name, (number, kind) in kinds.items():
         if not (isinstance(number, kind) or (number is None and name != "n_workers")):

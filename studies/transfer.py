@@ -17,7 +17,7 @@ from typing import Any, Literal, get_args
 
 import numpy as np
 from optuna.distributions import BaseDistribution
-from optuna.samplers import BaseSampler, TPESampler
+from optuna.samplers import BaseSampler, GridSampler, TPESampler
 from optuna.search_space import intersection_search_space
 from optuna.storages import BaseStorage
 from optuna.study import Study
@@ -81,8 +81,8 @@ class TransferSampler(BaseSampler):
 
     Raises:
         ValueError: If there is no source or one is neither a study nor text, both a space and a search space are given,
-            the method is unknown, the seed is no whole number, or the storage's URL names no database that can be
-            opened.
+            the base sampler is none or a GridSampler, the settings are none, the method is unknown, the seed is no
+            whole number, or the storage's URL names no database that can be opened.
 
     Example:
         >>> import optuna
@@ -114,11 +114,18 @@ class TransferSampler(BaseSampler):
                 "expected at least one and at most one of both; name studies, a glob, or 'all'."
             )
         check_sampler("base_sampler", base_sampler)
+        if isinstance(base_sampler, GridSampler):
+            raise ValueError(
+                "got a GridSampler as base sampler, expected one that may leave trials to past studies, while a grid "
+                "counts its points trial by trial; take RandomSampler or TPESampler."
+            )
         self.seed = checked_seed(seed)
         self.base_sampler = base_sampler or _default_base(space, self.seed)
         self._space = space
         self._search_space = None if search_space is None else dict(search_space)
-        self._settings = settings or TransferSettings()
+        self._settings = TransferSettings() if settings is None else settings
+        if not isinstance(self._settings, TransferSettings):
+            raise ValueError(f"got settings = {settings!r}, expected TransferSettings(...); make and pass them.")
         self._method = _checked(method)
         if isinstance(storage, str):
             check_exists(storage)

@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from automl.acquisition import Acquisition, acquisition_values, check_acquisition
-from automl.field_checks import check_counts
+from automl.field_checks import check_counts, check_kinds
 from automl.observations import Candidate, Observations
 from automl.proposers.base import Proposal
 from automl.proposers.pool import check_request, first_proposal, startup
@@ -202,6 +202,7 @@ class NAOProposer:
     def __post_init__(self) -> None:
         check_acquisition(self.acquisition)
         check_counts(self, "n_startup", "refit_every")
+        check_kinds(self, search=LatentSearch, settings=NAOSettings)
 
     def propose(self, observations: Observations, n: int, generator: np.random.Generator) -> list[Proposal]:
         """The next `n` candidates, see `automl.proposers.base.Proposer`.

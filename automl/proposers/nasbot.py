@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from automl.acquisition import Acquisition, acquisition_values, check_acquisition
-from automl.field_checks import check_counts
+from automl.field_checks import check_counts, check_kinds
 from automl.observations import Candidate, Observations
 from automl.proposers.base import Proposal
 from automl.proposers.climbing import climb
@@ -81,7 +81,7 @@ class NASBOTProposer:
         pool: Settings of the pool.
 
     Raises:
-        ValueError: If `n_startup` is below 1 or the acquisition function is unknown.
+        ValueError: If `n_startup` is below 1, the acquisition function is unknown, or settings are none.
     """
 
     space: Space
@@ -94,6 +94,7 @@ class NASBOTProposer:
     def __post_init__(self) -> None:
         check_acquisition(self.acquisition)
         check_counts(self, "n_startup")
+        check_kinds(self, gp=ArchitectureGPSettings, pool=PoolSettings)
 
     def propose(self, observations: Observations, n: int, generator: np.random.Generator) -> list[Proposal]:
         """The next `n` candidates, see `automl.proposers.base.Proposer`.

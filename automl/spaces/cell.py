@@ -44,7 +44,7 @@ from automl.spaces.hyperparameters import (
     constructor_arguments,
     encode_hyperparameters,
 )
-from automl.spaces.limits import check_task_kind
+from automl.spaces.limits import check_least, check_task_kind
 from automl.spaces.neighbours import perturbed
 from kernels.architecture import CNN_LABELS, MLP_LABELS, Architecture, Edge
 
@@ -132,11 +132,10 @@ class CellSpace(Space):
             )
 
     def _check_stages(self) -> None:
-        for name, number, least in (("vertices", self.vertices, 2), ("copies", self.copies, 1)):
-            if number < least:
-                raise ValueError(f"got {name} = {number}, expected at least {least}; raise it.")
-        if any(width < 1 for width in self.channels):
-            raise ValueError(f"got channels = {self.channels}, expected positive numbers; raise them to 1 or more.")
+        check_least("vertices", self.vertices, 2)
+        check_least("copies", self.copies, 1)
+        for width in self.channels:
+            check_least("channels", width, 1)
 
     @classmethod
     def nas_bench_201(cls) -> CellSpace:

@@ -24,7 +24,15 @@ from automl.spaces.hyperparameters import (
     constructor_arguments,
 )
 from automl.spaces.layered import LayeredSpace
-from automl.spaces.limits import as_pair, check_assignment, check_depth, check_labels, check_limits, check_task_kind
+from automl.spaces.limits import (
+    as_pair,
+    check_assignment,
+    check_depth,
+    check_labels,
+    check_least,
+    check_limits,
+    check_task_kind,
+)
 from automl.spaces.pooling import Drawing, implied_pools
 from automl.spaces.wiring import (
     WIRING,
@@ -116,8 +124,8 @@ class CNNSpace(LayeredSpace):
         check_limits("fc_units", *self.fc_units)
         check_limits("fully connected layers", 0, self.max_fc_layers, least=0)
         check_limits("halvings", 0, self.max_halvings, least=0)
-        if self.image_size is not None and self.image_size < 1:
-            raise ValueError(f"got the image size {self.image_size}, expected 1 pixel or more; pass None if unknown.")
+        if self.image_size is not None:
+            check_least("image_size", self.image_size, 1)
         check_labels("labels", self.labels, (*CONVOLUTIONS, *RESIDUALS, *POOLS))
         if not self._convolutions:
             raise ValueError(

@@ -38,9 +38,9 @@ class FlatSpace(Space):
     ranges: Mapping[str, Parameter]
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "ranges", Hyperparameters(self.ranges))
         if not self.ranges:
             raise ValueError("got no hyperparameters, expected at least one; give the space a range to search.")
-        object.__setattr__(self, "ranges", Hyperparameters(self.ranges))
 
     @property
     def parameters(self) -> Mapping[str, Parameter]:

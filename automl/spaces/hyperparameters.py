@@ -19,11 +19,17 @@ class Hyperparameters(Mapping[str, Parameter]):
     Those of another order are others: random draws and models of a space follow the order of its walk.
 
     Raises:
-        ValueError: If something is no range.
+        ValueError: If something is no range, or a name is no text.
     """
 
     def __init__(self, ranges: Mapping[str, Parameter]) -> None:
+        if not isinstance(ranges, Mapping):
+            raise ValueError(
+                f"got the ranges {ranges!r}, expected them by name such as {{'x': Float(0, 1)}}; name them."
+            )
         for name, parameter in ranges.items():
+            if not isinstance(name, str):
+                raise ValueError(f"got the name {name!r} of a hyperparameter, expected a text; write it as one.")
             if not isinstance(parameter, Float | Int | Categorical):
                 raise ValueError(
                     f"got the hyperparameter {name} = {parameter!r}, expected a range such as Float(0.001, 0.1, "

@@ -39,6 +39,12 @@ def check_limits(name: str, low: int, high: int, least: int = 1) -> None:
         )
 
 
+def check_least(name: str, number: object, least: int) -> None:
+    """Raises ValueError unless that is a whole number of at least `least`."""
+    if not isinstance(number, Integral) or int(number) < least:
+        raise ValueError(f"got {name} = {number!r}, expected a whole number of at least {least}; mend it.")
+
+
 def check_labels(name: str, labels: Sequence[str], known: Collection[str]) -> None:
     """Raises ValueError unless there are labels, all known, each once."""
     unknown = sorted(set(labels) - set(known))

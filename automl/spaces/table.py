@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, overload
 
@@ -36,9 +36,11 @@ class Column:
     name: str
     values: tuple[Value, ...]
     ordered: bool
+    _types: tuple[type, ...] = field(init=False, repr=False)  # as in `Categorical`: True, 1 and 1.0 are different
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "values", tuple(self.values))
+        object.__setattr__(self, "_types", tuple(type(value) for value in self.values))
         if not self.values or len(set(self.values)) < len(self.values):
             raise ValueError(
                 f"got column {self.name!r} with the values {self.values}, expected one or more, each once."
@@ -92,15 +94,16 @@ class TableSpace(Space):
                 f"got the columns {names}, expected one or more with names of their own; rename or add one."
             )
         if self.rows is not None:
-            object.__setattr__(self, "rows", tuple(dict.fromkeys(tuple(map(int, row)) for row in self.rows)))
-            self._check_rows(self.rows)
+            rows = [tuple(row) for row in self.rows]
+            self._check_rows(rows)
+            object.__setattr__(self, "rows", tuple(dict.fromkeys(tuple(map(int, row)) for row in rows)))
 
     def _check_rows(self, rows: Sequence[Sequence[int]]) -> None:
         sizes = [len(column.values) for column in self.columns]
         if not rows:
             raise ValueError("got a table without rows, expected at least one; add evaluations.")
         for row in rows:
-            if len(row) != len(sizes) or not all(0 <= i < size for i, size in zip(row, sizes, strict=True)):
+            if len(row) != len(sizes) or not all(i in range(size) for i, size in zip(row, sizes, strict=True)):
                 raise ValueError(f"got the row {row}, expected one place in each of the columns' {sizes} values.")
 
     @cached_property

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any, cast
+
 import numpy as np
 import pytest
 from scipy.special import ndtr
@@ -61,6 +63,10 @@ def test_other_hyperparameters_are_refused() -> None:
 def test_no_hyperparameters_are_refused() -> None:
     with pytest.raises(ValueError, match="got no hyperparameters"):
         FlatSpace({})
+    with pytest.raises(ValueError, match="got the ranges 3, expected them by name"):
+        FlatSpace(cast(Any, 3))
+    with pytest.raises(ValueError, match="got the name 1 of a hyperparameter, expected a text"):
+        FlatSpace(cast(Any, {1: Float(0, 1)}))
 
 
 def test_spaces_that_differ_in_the_order_of_their_ranges_are_different_values() -> None:

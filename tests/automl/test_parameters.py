@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import math
+import pickle
 from collections import Counter
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -88,6 +90,15 @@ def test_stored_numbers_are_coerced_to_the_type_of_the_parameter() -> None:
     assert coerced(Categorical(("a", "b")), "b") == "b"
 
 
+def test_choices_that_python_holds_equal_are_different_ranges() -> None:
+    numbers, truths = Categorical((0, 1)), Categorical((False, True))
+    assert numbers != truths
+    assert numbers == Categorical([0, 1])  # type: ignore[arg-type]  # a list does as well
+    assert pickle.loads(pickle.dumps(truths)) == truths
+    assert replace(truths, choices=(0, 1)) == numbers
+    assert repr(numbers) == "Categorical(choices=(0, 1))"
+
+
 @pytest.mark.parametrize(
     ("make", "message"),
     [
@@ -101,6 +112,8 @@ def test_stored_numbers_are_coerced_to_the_type_of_the_parameter() -> None:
         (lambda: Int(None, 4), "the bound None, expected a number"),  # type: ignore[arg-type]  # wrong on purpose
         (lambda: Categorical(([16, 16], [32])), r"the choice \[16, 16\], expected a text, a number or a truth value"),  # type: ignore[arg-type]  # wrong on purpose
         (lambda: Categorical(()), "expected one or more"),
+        (lambda: Categorical("ab"), "the choices 'ab', expected a list or tuple"),  # type: ignore[arg-type]  # wrong on purpose
+        (lambda: Categorical(3), "the choices 3, expected a list or tuple"),  # type: ignore[arg-type]  # wrong on purpose
         (lambda: Categorical(("a", "a")), "each once"),
         (lambda: parameter_from_dict({"type": "complex"}), "type 'complex'"),
     ],

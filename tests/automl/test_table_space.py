@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any, cast
+
 import numpy as np
 import pytest
 
@@ -95,5 +97,13 @@ def test_bad_tables_are_refused_in_a_sentence() -> None:
         TableSpace((DEPTH,), ())
     with pytest.raises(ValueError, match=r"got the row \(4,\)"):
         TableSpace((DEPTH,), ((4,),))
+    with pytest.raises(ValueError, match=r"got the row \(0.7,\)"):
+        TableSpace((DEPTH,), cast(Any, ((0.7,),)))
     with pytest.raises(ValueError, match="each once"):
         Column("depth", (1, 1), ordered=True)
+
+
+def test_columns_of_numbers_and_of_truth_values_that_python_holds_equal_are_different_spaces() -> None:
+    numbers, truths = (TableSpace((Column("flag", values, ordered=False),)) for values in ((0, 1), (False, True)))
+    assert numbers != truths
+    assert numbers == TableSpace((Column("flag", (0, 1), ordered=False),))

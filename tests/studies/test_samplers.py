@@ -12,7 +12,7 @@ import numpy as np
 import optuna
 import pytest
 import torch
-from optuna.samplers import BaseSampler
+from optuna.samplers import BaseSampler, GridSampler
 from optuna.testing.pytest_samplers import BasicSamplerTestCase, RelativeSamplerTestCase, SingleOnlySamplerTestCase
 from optuna.trial import TrialState
 from threadpoolctl import threadpool_info, threadpool_limits
@@ -371,6 +371,23 @@ def test_what_is_no_sampler_is_refused_before_a_trial_runs() -> None:
         NASBOTSampler(SPACE, independent_sampler=no_sampler)
     with pytest.raises(ValueError, match="got base_sampler = 'tpe', expected a sampler such as"):
         TransferSampler(["past"], base_sampler=no_sampler)
+    with pytest.raises(ValueError, match="got a GridSampler as base sampler, expected one that may leave trials"):
+        TransferSampler(["past"], base_sampler=GridSampler({"x": [1, 2]}))
+
+
+@pytest.mark.parametrize(
+    ("make", "sentence"),
+    [
+        (lambda: NASBOTSampler(SPACE, gp=cast(Any, 3)), r"got gp = 3, expected ArchitectureGPSettings\(...\)"),
+        (lambda: NASBOTSampler(SPACE, pool=cast(Any, 3)), r"got pool = 3, expected PoolSettings\(...\)"),
+        (lambda: NAOSampler(SPACE, settings=cast(Any, 3)), r"got settings = 3, expected NAOSettings\(...\)"),
+        (lambda: NAOSampler(SPACE, search=cast(Any, 3)), r"got search = 3, expected LatentSearch\(...\)"),
+        (lambda: TransferSampler(["past"], settings=cast(Any, 3)), r"got settings = 3, expected TransferSettings"),
+    ],
+)
+def test_what_are_no_settings_is_refused_before_a_trial_runs(make: Callable[[], object], sentence: str) -> None:
+    with pytest.raises(ValueError, match=sentence):
+        make()
 
 
 @pytest.mark.parametrize(

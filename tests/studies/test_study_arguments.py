@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import optuna
@@ -86,6 +86,8 @@ def shared_url(tmp_path_factory: pytest.TempPathFactory) -> str:
         ("seed", None),
         ("seed", 1.5),
         ("transfer_from", (optuna.create_study,)),
+        ("transfer_from", 3),
+        ("models_dir", 3),
     ],
 )
 def test_arguments_of_another_type_are_refused_before_a_study_is_written(
@@ -95,6 +97,11 @@ def test_arguments_of_another_type_are_refused_before_a_study_is_written(
     with pytest.raises(InputError, match=f"got {argument} = .*, expected "):
         create_study("new", **given)
     assert not optuna.get_all_study_names(url)
+
+
+def test_what_is_no_storage_is_refused() -> None:
+    with pytest.raises(InputError, match="got storage = 3, expected a URL"):
+        create_study("new", task=load_task("iris"), storage=cast(Any, 3))
 
 
 def test_a_seed_may_be_one_of_numpys_integers(url: str) -> None:
