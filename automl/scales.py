@@ -42,10 +42,11 @@ def excess_scores(losses: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def comparable(losses: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Losses as numbers of ordinary size, in which exploded trainings are merely bad ones; the order stays.
+    """Losses as numbers of ordinary size, in which exploded trainings are merely bad ones, one as bad as the other.
 
-    They are counted from the least in units of the upper quartile's distance from it, at most `_WORST` of them. A model
-    that standardises what it is given sees no difference where none is as bad.
+    They are counted from the least in units of the upper quartile's distance from it, at most `_WORST` of them: those
+    below that keep their order, those above are equal. A model that standardises what it is given sees no difference
+    where none is as bad.
 
     Args:
         losses: One or more, finite, of any size.

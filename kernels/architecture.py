@@ -181,7 +181,8 @@ class Architecture:
         """Hexadecimal digest, equal for isomorphic graphs and different for others, but for some of extreme symmetry.
 
         It tells the graph in its exact canonical order (`kernels.canonical_order`); a graph for which that search is
-        given up gets the digest of its stable colours, which is as invariant but may be shared by distinct graphs.
+        given up gets the digest of its stable colours, which distinct graphs may share. Where the search ends just
+        below or above its limit, which of both it is can depend on the order of the layers.
         """
         form = self._canonical_form
         return hashlib.sha256(repr(form).encode()).hexdigest()[:32]

@@ -43,6 +43,11 @@ class _Layers:
     lengths: Floats
 
     @cached_property
+    def mass(self) -> float:
+        """That of all layers."""
+        return float(self.masses.sum())
+
+    @cached_property
     def content(self) -> tuple[bytes, bytes, bytes]:
         """All of it, to sort networks by."""
         return self.labels.tobytes(), self.masses.tobytes(), self.lengths.tobytes()
@@ -139,8 +144,8 @@ class DistanceTable:
         rows, columns = slots[: len(a)], slots[: len(a)] if b is None else slots[len(a) :]
         self._fill(rows, columns, costs)
         d = self._d[np.ix_(rows, columns)]
-        masses = np.array([layers.masses.sum() for layers in self._layers])
-        totals = np.add.outer(masses[rows], masses[columns])[:, :, None]
+        a_mass, b_mass = ([self._layers[slot].mass for slot in slots] for slots in (rows, columns))
+        totals = np.add.outer(a_mass, b_mass)[:, :, None]
         return d, np.divide(d, totals, out=np.zeros_like(d), where=totals > 0)
 
     def _settle_family(self, architectures: Sequence[Architecture]) -> Family:
@@ -166,6 +171,7 @@ class DistanceTable:
     def _forget(self) -> None:
         self._slots: dict[Architecture, int] = {}  # the least recently used first
         self._layers: list[_Layers] = []
+        self._free: list[int] = []  # slots of forgotten networks
         self._d = np.empty((0, 0, len(self.nu_str)))
 
     def _slots_of(self, architectures: Sequence[Architecture], family: Family, costs: LabelCosts) -> Indices:
@@ -174,22 +180,36 @@ class DistanceTable:
         if len(self) + len(features) > self.max_networks:
             self._drop_old(keep=set(architectures), room=self.max_networks * 3 // 4 - len(features))
         for architecture, layers in features.items():
-            self._slots[architecture] = len(self._layers)
-            self._layers.append(layers)
+            self._slots[architecture] = self._placed(layers)
         self._grow(len(self._layers))
         for architecture in dict.fromkeys(architectures):
             self._slots[architecture] = self._slots.pop(architecture)
         return np.array([self._slots[architecture] for architecture in architectures], dtype=np.int64)
 
+    def _placed(self, layers: _Layers) -> int:
+        """A slot for a network, one that is free or a new one."""
+        if not self._free:
+            self._layers.append(layers)
+            return len(self._layers) - 1
+        slot = self._free.pop()
+        self._layers[slot] = layers
+        return slot
+
     def _drop_old(self, keep: set[Architecture], room: int) -> None:
         """Forgets the least recently used networks but those to keep, until no more than `room` are left."""
         others = [architecture for architecture in self._slots if architecture not in keep]
-        for architecture in others[: max(len(self) - room, 0)]:
-            del self._slots[architecture]
+        free = [self._slots.pop(architecture) for architecture in others[: max(len(self) - room, 0)]]
+        self._d[free] = self._d[:, free] = np.nan
+        self._free += free
+        if len(self._layers) > self.max_networks:  # a call with more networks than these has made the table larger
+            self._shrink()
+
+    def _shrink(self) -> None:
         slots = list(self._slots.values())
         self._layers = [self._layers[slot] for slot in slots]
         self._d = self._d[np.ix_(slots, slots)]
         self._slots = {architecture: i for i, architecture in enumerate(self._slots)}
+        self._free = []
 
     def _grow(self, n: int) -> None:
         """Makes room for n networks, doubling so that a growing set is seldom copied; nan marks what is unknown."""
@@ -202,7 +222,7 @@ class DistanceTable:
 
     def _fill(self, rows: Indices, columns: Indices, costs: LabelCosts) -> None:
         """Computes the pairs of rows and columns that are unknown, each once."""
-        i, j = np.nonzero(np.isnan(self._d[np.ix_(rows, columns)][:, :, 0]))
+        i, j = np.nonzero(np.isnan(self._d[:, :, 0][np.ix_(rows, columns)]))
         if not len(i):
             return
         low, high = np.minimum(rows[i], columns[j]), np.maximum(rows[i], columns[j])

@@ -31,6 +31,7 @@ Direction = Literal["parents", "children", "both"]
 _PATH_LIMIT = 512
 _LARGEST_COUNT = 255  # as `kernels.count_kernel` makes an element of every unit of a count
 _CACHED_NETWORKS = 8192
+_CACHED_DIGESTS = 65_536  # mutants share most of what is counted in them
 
 
 def weisfeiler_lehman_kernel(
@@ -100,7 +101,7 @@ def weisfeiler_lehman_counts(
     below = nowhere if direction == "parents" else architecture.children
     for _ in range(iterations):
         colours = [
-            _digest((own, sorted(colours[p] for p in above[layer]), sorted(colours[c] for c in below[layer])))
+            _digest((own, *(tuple(sorted([colours[i] for i in near[layer]])) for near in (above, below))))
             for layer, own in enumerate(colours)
         ]
         counts.update(colours)
@@ -114,25 +115,30 @@ def label_path_counts(architecture: Architecture) -> Counts:
     The number of paths can grow exponentially with depth: at every layer the sequences beyond some hundreds are
     dropped, those with the largest digests, so that different graphs keep the same ones; none is counted beyond 255.
     """
-    return _label_paths(architecture)[architecture.output]
+    return Counter(_label_paths(architecture)[architecture.output])
 
 
 @lru_cache(maxsize=_CACHED_NETWORKS)
 def label_prefix_counts(architecture: Architecture) -> Counts:
     """How many paths from "ip" to any layer read each sequence of labels; the same are dropped."""
-    return sum(_label_paths(architecture), Counter())
+    prefixes: Counter[int] = Counter()
+    for paths in _label_paths(architecture):
+        prefixes.update(paths)
+    return prefixes
 
 
-def _label_paths(architecture: Architecture) -> list[Counter[int]]:
+def _label_paths(architecture: Architecture) -> list[dict[int, int]]:
     """The paths from "ip" to each layer, as digests of the labels that they read."""
-    paths: list[Counter[int]] = [Counter() for _ in architecture.labels]
+    paths: list[dict[int, int]] = [{}] * len(architecture)
     for layer in architecture.topological_order:
-        reached: Counter[int] = Counter() if architecture.parents[layer] else Counter({0: 1})
-        for parent in architecture.parents[layer]:
-            reached.update(paths[parent])
-        extended = Counter({_digest((path, architecture.labels[layer])): count for path, count in reached.items()})
-        kept = sorted(extended)[:_PATH_LIMIT]
-        paths[layer] = Counter({path: min(extended[path], _LARGEST_COUNT) for path in kept})
+        parents = architecture.parents[layer]
+        reached = dict(paths[parents[0]]) if parents else {0: 1}
+        for parent in parents[1:]:
+            for path, count in paths[parent].items():
+                reached[path] = reached.get(path, 0) + count
+        label = architecture.labels[layer]
+        extended = {_digest((path, label)): count for path, count in reached.items()}
+        paths[layer] = {path: min(extended[path], _LARGEST_COUNT) for path in sorted(extended)[:_PATH_LIMIT]}
     return paths
 
 
@@ -151,7 +157,7 @@ def edge_counts(architecture: Architecture) -> Counts:
 def shape_counts(architecture: Architecture) -> Counts:
     """One count, of the graph without its labels: its number of layers and the depths that its edges join."""
     depths = architecture.depths
-    return {_digest((len(architecture), sorted((depths[u], depths[v]) for u, v in architecture.edges))): 1}
+    return {_digest((len(architecture), tuple(sorted((depths[u], depths[v]) for u, v in architecture.edges)))): 1}
 
 
 def count_matrix(counts: Sequence[Counts]) -> csr_array:
@@ -171,5 +177,6 @@ def _layer_keys(architecture: Architecture, with_units: bool) -> list[tuple[obje
     return list(zip(architecture.labels, sizes, strides, strict=True))
 
 
-def _digest(key: object) -> int:
+@lru_cache(maxsize=_CACHED_DIGESTS)
+def _digest(key: tuple[object, ...]) -> int:
     return int.from_bytes(blake2b(repr(key).encode(), digest_size=8).digest(), "big")

@@ -39,8 +39,8 @@ class Proposer(Protocol):
     - The answer depends on the observations and the generator alone: a fresh instance proposes the same. Caches are
       by content.
     - No proposal repeats a candidate of the observations, pending and failed ones included, nor another of the same
-      call, for as long as the space has others; where values are noisy, `automl.proposers.replication` may repeat
-      observed ones.
+      call, for as long as the space has others and random draws find them, which hundreds may not where few of many
+      are left; where values are noisy, `automl.proposers.replication` may repeat observed ones.
     - It works from zero observations on, with constant values, and with more failures than values.
 
     Proposers change as they are used: of several threads one at a time may ask.

@@ -52,7 +52,7 @@ def found_or_random(
         n: Number of proposals.
         generator: Draws the random candidates.
         find: Proposes a candidate whose digest is not among those given; None where it finds none.
-        n_random: `find` is not asked before so many candidates have been proposed, pending and earlier ones included.
+        n_random: `find` is not asked before so many candidates have values or are pending, failed ones not counted.
 
     Raises:
         ValueError: If `n` is below 1 or the observations have several objectives.

@@ -1,7 +1,8 @@
 """Surrogate: what learns the value of candidates from observations, and says how sure it is.
 
-A surrogate predicts scores, not values: a scale of its own on which smaller is better and on which the known values
-keep their order, since what proposers need is the order of candidates and the odds of an improvement.
+A surrogate predicts scores, not values: a scale of its own on which smaller is better and no known value goes before a
+better one, since what proposers need is the order of candidates and the odds of an improvement. Values that are far
+worse than most may have the same score (`automl.scales.comparable`).
 """
 
 from __future__ import annotations

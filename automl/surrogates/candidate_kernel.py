@@ -190,5 +190,5 @@ def _with_prior(kernel: Kernel, dimension: int) -> Kernel:
     kernel.register_constraint("raw_lengthscale", limits)
     kernel.register_prior("lengthscale_prior", prior, value_of("lengthscale"))
     kernel.double()
-    kernel.lengthscale = float(prior.mean.clamp_max(math.sqrt(dimension)))
+    kernel.lengthscale = math.sqrt(dimension)  # where the search for the most likely ones begins
     return kernel

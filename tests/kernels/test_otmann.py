@@ -233,6 +233,17 @@ def test_a_table_forgets_the_least_recently_used_networks() -> None:
     np.testing.assert_allclose(d, expected, rtol=RELATIVE)
 
 
+def test_places_of_forgotten_networks_are_taken_by_others_and_tell_nothing_of_them() -> None:
+    networks = list(dict.fromkeys(reference_networks("cnn")))
+    table, generator = DistanceTable(max_networks=6), np.random.default_rng(0)
+    expected, expected_bar = otmann_distances(networks)
+    for size in (2, 3, 2, 4, 9, 2, 3, 5, 2, 7, 3, 2):  # some more at once than it may remember
+        rows, columns = (generator.choice(len(networks), size, replace=False) for _ in range(2))
+        d, d_bar = table.distances([networks[i] for i in rows], [networks[i] for i in columns])
+        np.testing.assert_allclose(d, expected[np.ix_(rows, columns)], rtol=RELATIVE)
+        np.testing.assert_allclose(d_bar, expected_bar[np.ix_(rows, columns)], rtol=RELATIVE)
+
+
 def test_a_table_of_cells_takes_in_labels_as_it_meets_them() -> None:
     first, second = chain(("nor_conv_3x3",), (None,)), chain(("skip_connect", "nor_conv_1x1"), (None, None))
     third = chain(("fc",), (None,))  # on its own this would pass for a convolutional network
