@@ -15,7 +15,7 @@ from studies.output_files import written_whole
 
 
 def predict(model: Path, data: Path, *, output: Path | None, proba: bool) -> None:
-    """Prints the predictions of a saved model for a file's rows as CSV, or writes them to a file.
+    """Prints the predictions of a saved model for a file's rows as CSV, or writes them to a file other than "-".
 
     Raises:
         InputError: If the model or the data cannot be used.
@@ -29,7 +29,7 @@ def predict(model: Path, data: Path, *, output: Path | None, proba: bool) -> Non
         names = [loaded.target.name]
     for note in notes:
         print(f"note: {note}", file=sys.stderr)
-    if output is None:
+    if output is None or str(output) == "-":  # as other commands take it
         _write_csv(sys.stdout, names, table)
     else:
         with written_whole(output) as file:

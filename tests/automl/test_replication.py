@@ -28,6 +28,8 @@ def make(space: Space, *, n_startup: int = 3) -> ReplicatingProposer:
 class TestReplicatingProposer(SingleObjectiveContract):
     """The laws of a proposer, but for known candidates, which it may propose again."""
 
+    may_repeat = True
+
     def make(self, space: Space) -> Proposer:
         return make(space, n_startup=5)
 

@@ -10,13 +10,17 @@ import pytest
 from automl.observations import Candidate, Observations
 from automl.proposers.base import Proposer
 from automl.spaces.base import Space
-from tests.contracts.small_spaces import ChainSpace, ListedSpace
+from tests.contracts.small_spaces import NUMBERS, TABLE, TABLE_WITH_HOLES, ChainSpace, ListedSpace
 
 
 def width(candidate: Candidate) -> float:
-    """A loss that depends on the layers: the share of units missing to 64 a layer, plus one for each tanh."""
+    """A loss that depends on the layers: the share of units missing to 64 a layer, plus one for each tanh.
+
+    Without a network it is the hyperparameter of that name.
+    """
     graph = candidate.architecture
-    assert graph is not None
+    if graph is None:
+        return float(candidate.hyperparameters["width"])
     units = [u for u in graph.units if u is not None]
     return sum(1 - u / 64 for u in units) + graph.labels.count("tanh") + graph.labels.count("skip")
 
@@ -37,6 +41,8 @@ def observe(
 
 class ProposerContract:
     """The laws of `automl.proposers.base.Proposer`."""
+
+    may_repeat = False  # whether observed candidates may be proposed again, as where values are noisy
 
     def make(self, space: Space) -> Proposer:
         """A fresh proposer of that space, its start-up phase shorter than 8 observations."""
@@ -85,6 +91,15 @@ class ProposerContract:
     def test_extreme_values_are_no_obstacle(self) -> None:
         observations = observe(ChainSpace(), 10, loss=lambda c: 1e12 * width(c) ** 9)
         assert len(self.make(ChainSpace()).propose(observations, 1, np.random.default_rng(0))) == 1
+
+    @pytest.mark.parametrize("space", [NUMBERS, TABLE, TABLE_WITH_HOLES], ids=["numbers", "table", "table with holes"])
+    def test_hyperparameters_alone_are_searched_as_networks_are(self, space: Space) -> None:
+        observations = observe(space, 9)
+        first, second = (self.make(space).propose(observations, 2, np.random.default_rng(0)) for _ in range(2))
+        digests = {proposal.candidate.digest for proposal in first}
+        assert len(digests) == 2 and (self.may_repeat or not digests & observations.digests)
+        assert [p.candidate for p in first] == [p.candidate for p in second]
+        assert all(space.decode(space.encode(p.candidate)) == p.candidate for p in first)
 
     def test_a_request_for_none_is_refused(self) -> None:
         with pytest.raises(ValueError, match="got a request for 0 proposals"):

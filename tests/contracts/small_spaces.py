@@ -1,4 +1,4 @@
-"""Two spaces small enough to reason about: chains of layers with two hyperparameters, and a list of eight cells.
+"""Spaces small enough to reason about: chains of layers with two hyperparameters, a list of eight cells, no networks.
 
 They let contracts and proposers be tested apart from the real spaces.
 """
@@ -15,12 +15,19 @@ import numpy as np
 from automl.observations import Candidate
 from automl.parameters import Categorical, Float, Int, Parameter, Value
 from automl.spaces.base import Choose, Space
+from automl.spaces.flat import FlatSpace
+from automl.spaces.table import Column, TableSpace
 from kernels.architecture import Architecture
 
 _LABELS = Categorical(("relu", "tanh", "elu"))
 _UNITS = Int(8, 64, log=True)
 _RATE = Float(1e-4, 1e-1, log=True)
 _OPTIMISER = Categorical(("adam", "sgd"))
+
+_COLUMNS = (Column("width", (1, 2, 4, 8), ordered=True), Column("optimiser", ("adam", "sgd", "rms"), ordered=False))
+NUMBERS = FlatSpace({"width": Float(0.0, 1.0), "layers": Int(1, 9), "optimiser": _OPTIMISER})
+TABLE = TableSpace(_COLUMNS)
+TABLE_WITH_HOLES = TableSpace(_COLUMNS, tuple((i, j) for i in range(4) for j in range(3) if (i, j) != (1, 1)))
 
 
 def chain(labels: Sequence[str], units: Sequence[int]) -> Architecture:

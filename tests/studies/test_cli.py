@@ -243,6 +243,10 @@ def test_predictions_go_to_standard_output_or_a_file(copy: Path, capsys: pytest.
     assert len(lines) == 61 and set(lines[1:]) <= {"apple", "pear"}
     assert automl("predict", "fruit-random.model", "fruit.csv", "--output", "out.csv") == 0
     assert Path("out.csv").read_text().splitlines() == lines
+    capsys.readouterr()
+    assert automl("predict", "fruit-random.model", "fruit.csv", "--output", "-") == 0
+    assert capsys.readouterr().out.splitlines() == lines
+    assert not Path("-").exists()
 
 
 def test_probabilities_have_a_column_for_each_class(copy: Path, capsys: pytest.CaptureFixture[str]) -> None:
