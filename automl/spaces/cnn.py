@@ -62,6 +62,13 @@ def _chain(learning_rate: float, layers: str, fc_units: int | None = None) -> Ma
     return {**wanted, "fc_layers": 0 if fc_units is None else 1, "fc1_units": fc_units or 0}
 
 
+_CHAINS = (
+    _chain(3e-3, "conv3:16 max-pool conv3:32 max-pool", 64),
+    _chain(1e-3, "conv3:32 conv3:32 max-pool conv3:64 conv3:64 max-pool", 128),
+    _chain(3e-3, "res3:16 res3/2:32 res3/2:64"),
+)
+
+
 @dataclass(frozen=True)
 class CNNSpace(LayeredSpace):
     """Convolutional networks and the hyperparameters of their training.
@@ -95,11 +102,6 @@ class CNNSpace(LayeredSpace):
     """
 
     _networks: ClassVar[str] = "a convolutional network"
-    _simple: ClassVar[Sequence[Mapping[str, Value]]] = (
-        _chain(3e-3, "conv3:16 max-pool conv3:32 max-pool", 64),
-        _chain(1e-3, "conv3:32 conv3:32 max-pool conv3:64 conv3:64 max-pool", 128),
-        _chain(3e-3, "res3:16 res3/2:32 res3/2:64"),
-    )
 
     max_layers: int = 12
     min_layers: int = 1
@@ -133,6 +135,10 @@ class CNNSpace(LayeredSpace):
                 f"add one of {[*CONVOLUTIONS, *RESIDUALS]}."
             )
         check_names(self.hyperparameters, self._structure)
+
+    @property
+    def _simple(self) -> Sequence[Mapping[str, Value]]:
+        return _CHAINS
 
     @cached_property
     def halvings(self) -> int:

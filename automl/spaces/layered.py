@@ -26,8 +26,10 @@ class LayeredSpace(Space):
     _networks: ClassVar[str]
     """What the space's networks are, for refusals: "a multilayer perceptron"."""
 
-    _simple: ClassVar[Sequence[Mapping[str, Value]]]
-    """Assignments of simple networks to begin with; hyperparameters that are not named are those of common practice."""
+    @property
+    @abstractmethod
+    def _simple(self) -> Sequence[Mapping[str, Value]]:
+        """Assignments of simple networks to begin with; what they do not name is common practice."""
 
     @property
     @abstractmethod
@@ -49,7 +51,7 @@ class LayeredSpace(Space):
 
     @cached_property
     def initial(self) -> tuple[Candidate, ...]:
-        """Three plain networks, or fewer where the limits make them alike."""
+        """A few plain networks, fewer where the limits make them alike."""
         return tuple(dict.fromkeys(self.nearest({**COMMON_PRACTICE, **wanted}) for wanted in self._simple))
 
     def encode(self, candidate: Candidate) -> dict[str, Value]:

@@ -47,13 +47,17 @@ def _chain(activation: str, n_layers: int, units: int, learning_rate: float) -> 
     return {"depth": n_layers, WIRING: "chain", "learning_rate": learning_rate, **activations, **sizes}
 
 
+_CHAINS = (_chain("relu", 2, 128, 3e-3), _chain("elu", 3, 128, 1e-3), _chain("tanh", 1, 64, 1e-2))
+_LINEAR: Mapping[str, Value] = {"depth": 0, "learning_rate": 1e-2}
+
+
 @dataclass(frozen=True)
 class MLPSpace(LayeredSpace):
     """Multilayer perceptrons and the hyperparameters of their training.
 
     Args:
         task_kind: "classification" (softmax decision layer) or "regression" (linear); `for_task` adapts it.
-        min_layers: Fewest layers with units.
+        min_layers: Fewest layers with units; a network without any is a linear model.
         max_layers: Most layers with units.
         units: Fewest and most units of a layer.
         activations: Labels that layers may have.
@@ -71,14 +75,9 @@ class MLPSpace(LayeredSpace):
     """
 
     _networks: ClassVar[str] = "a multilayer perceptron"
-    _simple: ClassVar[Sequence[Mapping[str, Value]]] = (
-        _chain("relu", 2, 128, 3e-3),
-        _chain("elu", 3, 128, 1e-3),
-        _chain("tanh", 1, 64, 1e-2),
-    )
 
     task_kind: Kind = "classification"
-    min_layers: int = 1
+    min_layers: int = 0
     max_layers: int = 8
     units: tuple[int, int] = (8, 512)
     activations: tuple[str, ...] = (*RECTIFIERS, *SIGMOIDS)
@@ -89,10 +88,15 @@ class MLPSpace(LayeredSpace):
         object.__setattr__(self, "activations", tuple(self.activations))
         object.__setattr__(self, "hyperparameters", Hyperparameters(self.hyperparameters))
         check_task_kind(self.task_kind)
-        check_limits("min_layers and max_layers", self.min_layers, self.max_layers)
+        check_limits("min_layers and max_layers", self.min_layers, self.max_layers, least=0)
         check_limits("units", *self.units)
         check_labels("activations", self.activations, (*RECTIFIERS, *SIGMOIDS))
         check_names(self.hyperparameters, self._structure)
+
+    @property
+    def _simple(self) -> Sequence[Mapping[str, Value]]:
+        """Chains, and the linear network: where a table is linear no other comes near it."""
+        return _CHAINS if self.min_layers else (_CHAINS[0], _LINEAR, *_CHAINS[1:])
 
     @cached_property
     def _structure(self) -> dict[str, Parameter]:

@@ -78,9 +78,9 @@ def encoded_inputs(layer: int, sources: Inputs, wiring: Wiring) -> Iterator[tupl
 
 
 def loose_ends(inputs: Sequence[Inputs]) -> list[int]:
-    """Those of layers 1, 2, ... that no other reads from: they join the decision layer."""
+    """Those of layers 0 (the input), 1, 2, ... that no other reads from: they join the decision layer."""
     read = {source for sources in inputs for source in sources}
-    return [layer for layer in range(1, len(inputs) + 1) if layer not in read]
+    return [layer for layer in range(len(inputs) + 1) if layer not in read]
 
 
 def topological_order(architecture: Architecture) -> tuple[int, ...]:

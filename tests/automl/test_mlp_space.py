@@ -85,14 +85,32 @@ def test_the_networks_to_begin_with_are_plain_chains_within_the_limits() -> None
     graphs = [candidate.architecture for candidate in MLPSpace(max_layers=2, units=(8, 100)).initial]
     assert [None if graph is None else (graph.labels[1:-2], graph.units[1:-2]) for graph in graphs] == [
         (("relu", "relu"), (100, 100)),
+        ((), ()),
         (("elu", "elu"), (100, 100)),
         (("tanh",), (64,)),
     ]
-    assert [candidate.hyperparameters["learning_rate"] for candidate in MLPSpace().initial] == [3e-3, 1e-3, 1e-2]
+    assert [candidate.hyperparameters["learning_rate"] for candidate in MLPSpace().initial] == [3e-3, 1e-2, 1e-3, 1e-2]
+    assert [len(candidate.architecture or ()) for candidate in MLPSpace(min_layers=2).initial] == [5, 6, 5]
+
+
+def test_a_network_without_layers_is_linear_and_grows_by_mutation() -> None:
+    space, generator = MLPSpace(), np.random.default_rng(0)
+    linear = network((), (), ((0, 1),))
+    assert structure(linear) == {"depth": 0}
+    assert space.decode(space.encode(linear)) == linear
+    mutants = [space.mutate(linear, generator) for _ in range(30)]
+    assert all(space.decode(space.encode(mutant)) == mutant != linear for mutant in mutants)
+    assert {len(mutant.architecture or ()) for mutant in mutants} >= {3, 4}
+    assert any(space.mutate(mutant, generator).architecture == linear.architecture for mutant in mutants)
+
+
+def test_a_network_without_layers_is_refused_where_layers_are_asked_for() -> None:
+    with pytest.raises(ValueError, match="network of 0 layers with parameters, expected 1 to 8"):
+        MLPSpace(min_layers=1).encode(network((), (), ((0, 1),)))
 
 
 def test_networks_to_begin_with_that_limits_make_alike_are_one() -> None:
-    space = MLPSpace(max_layers=1, units=(8, 16), activations=("relu",), hyperparameters={})
+    space = MLPSpace(min_layers=1, max_layers=1, units=(8, 16), activations=("relu",), hyperparameters={})
     assert len(space.initial) == 1
 
 
@@ -104,7 +122,7 @@ def test_a_layer_asks_for_at_most_four_parameters() -> None:
 def test_uniform_draws_reach_every_depth_and_kind_of_wiring_and_are_mostly_narrow() -> None:
     space, generator = MLPSpace(), np.random.default_rng(0)
     assignments = [space.encode(space.sample(generator)) for _ in range(400)]
-    assert {assignment["depth"] for assignment in assignments} == set(range(1, 9))
+    assert {assignment["depth"] for assignment in assignments} == set(range(9))
     wirings = [assignment.get("wiring", "chain") for assignment in assignments]
     assert wirings.count("chain") > max(wirings.count("skips"), wirings.count("free"))
     assert min(wirings.count("skips"), wirings.count("free")) > 40
@@ -142,11 +160,11 @@ def test_networks_outside_the_space_are_refused_with_the_reason(candidate: Candi
     ("arguments", "message"),
     [
         ({"min_layers": 5, "max_layers": 2}, "min_layers and max_layers from 5 to 2"),
-        ({"min_layers": 0}, "from 0 to 8"),
+        ({"min_layers": -1}, "from -1 to 8"),
         ({"units": (64, 8)}, "units from 64 to 8"),
         ({"units": 8}, "got units = 8, expected the fewest and the most"),
         ({"units": (8, 16, 32)}, "got units = \\(8, 16, 32\\), expected the fewest and the most"),
-        ({"max_layers": 2.5}, "min_layers and max_layers from 1 to 2.5, expected whole numbers"),
+        ({"max_layers": 2.5}, "min_layers and max_layers from 0 to 2.5, expected whole numbers"),
         ({"activations": ()}, "none at all"),
         ({"activations": ("relu", "gelu")}, r"unknown ones \['gelu'\]"),
         ({"activations": ("relu", "relu")}, "repeated ones"),

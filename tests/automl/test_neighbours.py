@@ -79,7 +79,7 @@ def test_without_hyperparameters_every_mutation_edits_the_architecture() -> None
 
 
 def test_where_no_edit_is_possible_the_candidate_itself_comes_back() -> None:
-    space = MLPSpace(max_layers=1, units=(8, 8), activations=("relu",), hyperparameters={})
+    space = MLPSpace(min_layers=1, max_layers=1, units=(8, 8), activations=("relu",), hyperparameters={})
     candidate = space.sample(np.random.default_rng(0))
     assert space.mutate(candidate, np.random.default_rng(1)) is candidate
 
@@ -92,4 +92,4 @@ def test_mutations_connect_spaces_whose_labels_no_modifier_exchanges() -> None:
         candidate = space.mutate(candidate, generator)
         assert candidate.architecture is not None
         seen.add(tuple(sorted(candidate.architecture.labels[1:-2])))
-    assert seen == {("relu",), ("elu",), ("elu", "relu"), ("elu", "elu"), ("relu", "relu")}
+    assert seen == {(), ("relu",), ("elu",), ("elu", "relu"), ("elu", "elu"), ("relu", "relu")}
