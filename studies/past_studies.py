@@ -141,8 +141,10 @@ class PastStudies:
         chosen = [located for place, located in found.items() if place != own]
         if len(chosen) <= self.nearest:
             return chosen
+        # Of the storage, since the study that Optuna's Hyperband shows to samplers hides its attributes.
+        wanted = target._storage.get_study_user_attrs(target._study_id).get(META_FEATURES, {})
         facts = [_attributes(source).get(META_FEATURES, {}) for source in chosen]
-        return [chosen[i] for i in nearest_tasks(target.user_attrs.get(META_FEATURES, {}), facts, self.nearest)]
+        return [chosen[i] for i in nearest_tasks(wanted, facts, self.nearest)]
 
     def _located(self, source: SourceStudy, target: optuna.Study) -> list[Located]:
         if isinstance(source, str):

@@ -97,9 +97,12 @@ class ProposerSampler(BaseSampler):
             self._propose(study, trial)
 
     def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
-        """The parameters that the trial's proposal decides: the part of the conditional space that it walked."""
+        """The parameters that the trial's proposal decides: the part of the conditional space that it walked.
+
+        A trial that was queued again may bring a proposal of another space, whose other names are left out.
+        """
         refuse_several_objectives(study)
-        return {name: self._distributions[name] for name in _proposed(trial)}
+        return {name: self._distributions[name] for name in _proposed(trial) if name in self._distributions}
 
     def sample_relative(
         self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]

@@ -12,7 +12,8 @@ import logging
 import sqlite3
 import threading
 import time
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -41,6 +42,9 @@ MAX_RETRIES = 2
 _OUTAGE_SECONDS = 30.0
 # File systems take names of 255 bytes; endings and temporary names need some of them.
 _LONGEST_NAME = 200
+# Making the tables takes several transactions, at any of which another process may be the first.
+_MAKINGS = 20
+_MAKING_SECONDS = 0.1
 # How long one transaction waits for another's lock on an SQLite file (Python's own default is 5 s).
 _LOCK_TIMEOUT_SECONDS = 60.0
 
@@ -101,18 +105,8 @@ def open_storage(
         return optuna.storages.InMemoryStorage()
     try:
         with experimental_features():
-            if _is_sqlite_file(parsed):
-                shared = SharedSQLiteStorage(url, heartbeat_interval=heartbeat_interval, grace_period=grace_period)
-                return optuna.storages.get_storage(shared)
-            served = RDBStorage(
-                url,
-                engine_kwargs={"pool_pre_ping": True},  # a connection that a restarted server has forgotten is replaced
-                heartbeat_interval=heartbeat_interval,
-                grace_period=grace_period,
-                heartbeat_stale_trial_callback=_requeue_stale,
-            )
-            sqlalchemy.event.listen(served.engine, "do_connect", _connect_patiently)  # since it has answered once
-            return optuna.storages.get_storage(served)
+            opened = _with_tables(lambda: _relational(parsed, url, heartbeat_interval, grace_period))
+            return optuna.storages.get_storage(opened)
     except ImportError as error:
         raise InputError(
             f"got the storage URL {_shown(parsed)!r}, whose database driver is not installed; "
@@ -123,6 +117,46 @@ def open_storage(
             f"got the storage URL {_shown(parsed)!r}, which cannot be opened ({_first_line(error)}); "
             "expected a database that this user may read and write: check the path, the server and the rights."
         ) from error
+
+
+def _relational(parsed: URL, url: str, heartbeat_interval: int, grace_period: int) -> RDBStorage:
+    if _is_sqlite_file(parsed):
+        return SharedSQLiteStorage(url, heartbeat_interval=heartbeat_interval, grace_period=grace_period)
+    served = RDBStorage(
+        url,
+        engine_kwargs={"pool_pre_ping": True},  # a connection that a restarted server has forgotten is replaced
+        heartbeat_interval=heartbeat_interval,
+        grace_period=grace_period,
+        heartbeat_stale_trial_callback=_requeue_stale,
+    )
+    sqlalchemy.event.listen(served.engine, "do_connect", _connect_patiently)  # since it has answered once
+    return served
+
+
+def _with_tables(make: Callable[[], RDBStorage]) -> RDBStorage:
+    """Makes a storage, again where other processes make the tables of the new database at the same moment.
+
+    Optuna looks whether there is a table and then makes it; whoever comes second is refused by the database.
+    """
+    for _ in range(_MAKINGS - 1):
+        try:
+            return make()
+        except (sqlalchemy.exc.SQLAlchemyError, optuna.exceptions.OptunaError) as error:
+            refused = error.__cause__ if isinstance(error, optuna.exceptions.OptunaError) else error
+            if not isinstance(refused, sqlalchemy.exc.IntegrityError) and "already exists" not in str(refused):
+                raise
+        time.sleep(_MAKING_SECONDS)
+    return make()
+
+
+def holds_studies(path: Path) -> bool:
+    """Whether an SQLite file has studies in it, or may have some: it cannot be read at the moment."""
+    try:
+        with closing(sqlite3.connect(path)) as connection:
+            has_table = connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'studies'").fetchone()
+            return bool(has_table and connection.execute("SELECT 1 FROM studies LIMIT 1").fetchone())
+    except sqlite3.Error:
+        return True
 
 
 def check_lasting(url: str) -> None:

@@ -14,6 +14,7 @@ from typing import NoReturn
 import optuna
 from optuna.exceptions import StorageInternalError
 from optuna.trial import FrozenTrial, TrialState
+from sqlalchemy.exc import DBAPIError
 
 from automl.errors import InputError
 from studies.attributes import REASON, retried_numbers
@@ -102,10 +103,14 @@ def _raise_what_stopped(study: optuna.Study, started: Sequence[int], error: Base
 
 
 def _storage_failed(error: BaseException) -> str:
-    """One sentence for whatever Optuna raises where a database failed; the deepest cause is the database's own."""
+    """One sentence for whatever Optuna raises where a database failed, with the database's own reason.
+
+    That is the deepest cause, but what SQLAlchemy has wrapped may have come of a signal within its pool of connections.
+    """
     reason = error
-    while reason.__context__ is not None:
+    while reason.__context__ is not None and not isinstance(reason, DBAPIError):
         reason = reason.__context__
+    reason = getattr(reason, "orig", None) or reason
     line = (str(reason).splitlines() or [type(reason).__name__])[0]
     return (
         f"the study's storage failed ({without_passwords(line)}), expected one that can be written; mend it and run "

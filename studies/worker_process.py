@@ -16,8 +16,10 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import TextIO
 
+from automl.errors import InputError
 from studies.storage import STORAGE_VARIABLE
 from studies.study import load_study
+from studies.workers import BAD_INPUT
 
 
 def main(study_name: str, total: str, first: str, index: str) -> int:
@@ -51,6 +53,9 @@ def main(study_name: str, total: str, first: str, index: str) -> int:
                 tell("ready")
         except (KeyboardInterrupt, BrokenPipeError):
             return 0
+        except InputError as error:
+            print(f"worker {index}: {error}", file=sys.stderr)
+            return BAD_INPUT
     return 0
 
 

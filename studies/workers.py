@@ -25,10 +25,15 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, Protocol
 
+from automl.errors import InputError
+
 _logger = logging.getLogger("automl.studies")
 
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS")
 """Environment variables that limit the threads of torch, MKL, OpenBLAS and numba, read when these are imported."""
+
+BAD_INPUT = 2
+"""Exit status of a worker that has said in a sentence what it was refused, such as its storage."""
 
 _POLL_SECONDS = 0.2
 # A worker that was asked to stop has this long to put its trial back into the queue before it is killed.
@@ -159,6 +164,7 @@ def run_workers(
         variables: Environment variables of every worker: what nobody else is to see in the list of processes.
 
     Raises:
+        InputError: If all workers ended before the budget was spent, since each was refused something by a sentence.
         RuntimeError: If all workers died before the budget was spent.
         KeyboardInterrupt: After Ctrl-C, once every worker has put its trial back and stopped.
     """
@@ -177,7 +183,8 @@ def run_workers(
         for worker in workers.values():
             worker.end()
     if died and len(died) == n_workers and budget.remains:
-        raise RuntimeError(
+        sort = InputError if set(died) == {BAD_INPUT} else RuntimeError
+        raise sort(
             f"all {n_workers} worker processes died (exit status {', '.join(map(str, died))}) before all trials were "
             "run; see their messages above, then run the study again: nothing is lost."
         )

@@ -26,17 +26,40 @@ def work(storage: str, *, study: str | None, trials: int | None, timeout: float 
         timeout: Seconds after which no trial is started in any of them.
 
     Raises:
-        InputError: If there is no such storage or study, or it has no budget and none is given.
+        InputError: If there is no such storage or study, or the one that is named cannot be joined, or none can: it has
+            no budget and none is given, or a sampler that its maker alone has.
     """
     check_exists(storage)
     names = [study] if study is not None else _defined_studies(storage)
     here = Budget(trials, timeout)
+    refused: list[InputError] = []
     for name in names:
-        joined = load_study(name, storage, stream=secrets.randbelow(2**31))
-        budget = joined.optuna.user_attrs.get(BUDGET, {}).get("n_trials")
-        if budget is None and trials is None and timeout is None:
-            raise InputError(f"study {name!r} has no budget of trials; give this worker --trials or --timeout.")
+        try:
+            joined, budget = _joined(name, storage, has_limit=trials is not None or timeout is not None)
+        except InputError as error:  # one study that cannot be joined is no reason to leave the others alone
+            refused.append(error)
+            continue
         _work_on(joined, None if study and trials else budget, here)
+    if len(refused) == len(names):
+        raise refused[0]
+    for refusal in refused:
+        print(f"automl: {without_passwords(str(refusal))}", file=sys.stderr)
+
+
+def _joined(name: str, storage: str, *, has_limit: bool) -> tuple[Study, int | None]:
+    """A study that this worker can run trials for, and its budget.
+
+    Raises:
+        InputError: If it has a sampler or pruner that its maker alone has, or no budget where this worker has no limit,
+            or its data cannot be read here.
+    """
+    joined = load_study(name, storage, stream=secrets.randbelow(2**31))
+    budget: int | None = joined.optuna.user_attrs.get(BUDGET, {}).get("n_trials")
+    if budget is None and not has_limit:
+        raise InputError(f"study {name!r} has no budget of trials; give this worker --trials or --timeout.")
+    if budget is None or joined.n_started() < budget:
+        _ = joined.task  # read now, so that data that are not on this machine are found missing here
+    return joined, budget
 
 
 def _defined_studies(storage: str) -> list[str]:

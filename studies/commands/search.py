@@ -29,7 +29,7 @@ from studies.dashboard.figures_on_the_way import FiguresOnTheWay, publish_figure
 from studies.past_studies import ALL
 from studies.progress import Best, progress
 from studies.sampler_names import check_names
-from studies.storage import DEFAULT_STORAGE, check_exists, check_lasting, default_path, sqlite_path
+from studies.storage import DEFAULT_STORAGE, check_exists, check_lasting, default_path, holds_studies, sqlite_path
 from studies.study import Study, create_study
 
 _SPACES = ("mlp", "cnn", "cell")
@@ -190,7 +190,10 @@ def check_model_folder(folder: Path) -> None:
 
 @contextmanager
 def _no_empty_database(url: str) -> Iterator[None]:
-    """Removes the SQLite file that opening made, if the block fails before a study is in it."""
+    """Removes the SQLite file that opening made, if the block fails before a study is in it.
+
+    Another process may have made it meanwhile, and a study in it.
+    """
     path = sqlite_path(url)
     if path is None or path.exists():
         yield
@@ -198,6 +201,8 @@ def _no_empty_database(url: str) -> Iterator[None]:
     try:
         yield
     except BaseException:
+        if path.is_file() and holds_studies(path):
+            raise
         for suffix in ("", "-wal", "-shm", "-journal"):
             made = path.with_name(path.name + suffix)
             if made.is_file():

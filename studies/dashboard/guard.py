@@ -123,7 +123,9 @@ def _is_same_origin(environ: WSGIEnvironment) -> bool:
 
 
 def _has_shown_token(environ: WSGIEnvironment, token: str, session: str) -> bool:
-    scheme, _, given = environ.get("HTTP_AUTHORIZATION", "").partition(" ")
+    # WSGI gives each byte of a header as a character; the token was sent as UTF-8.
+    header = environ.get("HTTP_AUTHORIZATION", "").encode("latin-1", "replace").decode(errors="replace")
+    scheme, _, given = header.partition(" ")
     if scheme.lower() == "bearer" and _equal(given.strip(), token):
         return True
     try:

@@ -12,14 +12,20 @@ import sys
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NoReturn
 
 import numpy as np
+import optuna
 import pytest
 
+from automl.errors import InputError
+from automl.task import load_task
+from automl.trainer import TrainerSettings
 from studies import cli
-from studies.attributes import NOTES
+from studies.attributes import BUDGET, NOTES
 from studies.commands import joining
-from studies.study import load_study
+from studies.storage import DEFAULT_STORAGE, open_storage
+from studies.study import create_study, load_study
 
 pytestmark = pytest.mark.usefixtures("_warnings_as_before")
 
@@ -191,6 +197,37 @@ def test_a_worker_without_a_study_leaves_those_alone_that_have_no_trials_left(
     assert automl("worker", "--trials", "1") == 0
     assert "3 trials finished of 3" in capsys.readouterr().out
     assert len(load_study("fruit-random").trials) == 3
+
+
+def test_a_worker_leaves_out_a_study_that_it_cannot_join_and_says_why(
+    copy: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    settings = TrainerSettings(max_epochs=2)
+    create_study(
+        "a", task=load_task("iris"), sampler=optuna.samplers.RandomSampler(), storage=DEFAULT_STORAGE, settings=settings
+    )
+    create_study("b", task=load_task("iris"), sampler="random", storage=DEFAULT_STORAGE, settings=settings)
+    study = create_study("c", task=load_task("iris"), sampler="random", storage=DEFAULT_STORAGE, settings=settings)
+    study.stored.set_user_attr(BUDGET, {"n_trials": 1})
+    assert automl("worker") == 0
+    errors = capsys.readouterr().err
+    assert "study 'a' was made with a sampler object" in errors and "study 'b' has no budget of trials" in errors
+    assert load_study("c").n_finished == 1
+    assert automl("worker", "--study", "b") == 2
+
+
+def test_a_database_that_another_process_has_filled_meanwhile_is_not_removed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+
+    def after_another(*_: object, **__: object) -> NoReturn:
+        optuna.create_study(study_name="another's", storage=open_storage(DEFAULT_STORAGE))
+        raise InputError("got something, expected something else; mend it.")
+
+    monkeypatch.setattr("studies.commands.search.create_study", after_another)
+    assert automl("run", "iris", "--trials", "1", "--storage", DEFAULT_STORAGE) == 2
+    assert optuna.study.get_all_study_names(open_storage(DEFAULT_STORAGE)) == ["another's"]
 
 
 def test_what_to_do_next_can_be_pasted_into_a_shell(copy: Path, capsys: pytest.CaptureFixture[str]) -> None:

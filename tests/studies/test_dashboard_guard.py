@@ -109,6 +109,13 @@ def test_the_token_in_a_header_opens_for_programs() -> None:
     assert Visitor(token=TOKEN)(authorization=f"Bearer {TOKEN}") == (200, b"inside")
 
 
+def test_a_token_of_any_letters_opens_for_programs() -> None:
+    visitor = Visitor(token="tök en 日本")
+    sent = "Bearer tök en 日本".encode().decode("latin-1")  # as WSGI hands on what comes as UTF-8
+    assert visitor(authorization=sent) == (200, b"inside")
+    assert visitor(authorization="Bearer \xff\xfe")[0] == 401
+
+
 def test_logging_in_once_opens_the_dashboard_for_a_browser() -> None:
     visitor = Visitor(token=TOKEN)
     assert log_in(visitor, "wrong token") == 403

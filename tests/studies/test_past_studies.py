@@ -14,7 +14,10 @@ import numpy as np
 import optuna
 import pytest
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
+from optuna.pruners import HyperbandPruner
+from optuna.samplers import RandomSampler
 from optuna.storages import BaseStorage, InMemoryStorage
+from optuna.trial import FrozenTrial
 
 from automl.parameters import Float
 from automl.scales import normal_scores
@@ -94,6 +97,23 @@ def test_of_too_many_sources_those_with_the_nearest_meta_features_are_taken() ->
     target.set_user_attr(META_FEATURES, {"size": 2.0})
     assert names(PastStudies(["all"], nearest=2).tasks(target)) == ["small", "middling"]
     assert len(PastStudies(["all"], nearest=4).tasks(target)) == 4
+
+
+def test_the_meta_features_of_a_target_are_found_though_hyperband_hides_them() -> None:
+    storage = InMemoryStorage()
+    for name, size in (("large", 9.0), ("small", 1.0)):
+        made(storage, name).set_user_attr(META_FEATURES, {"size": size})
+    target = target_in(storage)
+    target.set_user_attr(META_FEATURES, {"size": 2.0})
+    read: list[list[str]] = []
+
+    class Reading(RandomSampler):
+        def before_trial(self, study: optuna.Study, trial: FrozenTrial) -> None:
+            read.append(names(PastStudies(["all"], nearest=1).tasks(study)))
+
+    target.sampler, target.pruner = Reading(), HyperbandPruner(min_resource=1, max_resource=4)
+    target.optimize(lambda trial: trial.suggest_float("x", 0, 1), n_trials=1)
+    assert read == [["small"]]
 
 
 def test_a_name_is_looked_up_in_the_storage_that_was_given_and_else_in_the_target_s() -> None:

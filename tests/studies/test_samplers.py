@@ -365,6 +365,15 @@ def test_fewer_than_one_startup_trial_is_refused() -> None:
                 sampler(SPACE, n_startup_trials=cast(int, count))
 
 
+def test_a_queued_proposal_of_a_larger_space_is_no_obstacle() -> None:
+    study = optuna.create_study(sampler=LocalSearchSampler(SPACE, seed=0, n_startup_trials=1))
+    params = SPACE.encode(SPACE.sample(np.random.default_rng(0)))
+    proposal = {"params": params | {"of_the_larger_space": 1.0}, "notes": {}, "seconds": 0.0}
+    study.add_trial(optuna.trial.create_trial(state=TrialState.WAITING, system_attrs={PROPOSAL: proposal}))
+    study.optimize(loss, n_trials=1)
+    assert study.trials[0].params == params
+
+
 def test_what_is_no_sampler_is_refused_before_a_trial_runs() -> None:
     no_sampler = cast(BaseSampler, "tpe")
     with pytest.raises(ValueError, match=r"got independent_sampler = 'tpe', expected a sampler such as TPESampler\(\)"):

@@ -6,6 +6,7 @@ import sqlite3
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from itertools import repeat
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,7 @@ from studies.storage import (
     database,
     default_path,
     file_name,
+    holds_studies,
     open_storage,
     requeue,
     sqlite_path,
@@ -100,6 +102,31 @@ def test_storages_of_one_database_are_told_from_those_of_others(
     assert database(absolute) != database(open_storage("sqlite:///others.db"))
     memory = optuna.storages.InMemoryStorage()
     assert database(memory) == database(memory) != database(optuna.storages.InMemoryStorage())
+
+
+def test_a_new_database_may_be_opened_by_several_at_the_same_moment(tmp_path: Path) -> None:
+    for attempt in range(4):
+        url, together = f"sqlite:///{tmp_path}/{attempt}.db", threading.Barrier(6)
+
+        def opened(number: int, url: str = url, together: threading.Barrier = together) -> None:
+            together.wait()
+            optuna.create_study(study_name=str(number), storage=open_storage(url))
+
+        with ThreadPoolExecutor(6) as threads:
+            list(threads.map(opened, range(6)))
+        assert sorted(optuna.study.get_all_study_names(open_storage(url))) == [str(number) for number in range(6)]
+
+
+def test_a_file_is_told_to_hold_studies_unless_it_certainly_holds_none(tmp_path: Path) -> None:
+    path = tmp_path / "studies.db"
+    sqlite3.connect(path).close()
+    assert not holds_studies(path)
+    opened = open_storage(f"sqlite:///{path}")
+    assert not holds_studies(path)
+    optuna.create_study(storage=opened)
+    assert holds_studies(path)
+    (tmp_path / "other.db").write_text("no database at all, but somebody's")
+    assert holds_studies(tmp_path / "other.db")
 
 
 @pytest.mark.parametrize("url", ["sqlite://", "sqlite:///:memory:"])

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from automl.errors import InputError
+from studies.storage import STORAGE_VARIABLE
 from studies.workers import Budget, run_workers
 
 _HONEST = """
@@ -132,6 +134,23 @@ def test_workers_share_the_cores(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 def test_an_error_tells_when_all_workers_have_died(tmp_path: Path) -> None:
     with pytest.raises(RuntimeError, match="all 1 worker processes died"):
         run(tmp_path, _DIES_ONCE, 1, Budget(4, None), Ledger())
+
+
+def test_workers_that_were_all_refused_something_are_no_fault_of_the_program(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"all 2 worker processes died \(exit status 2, 2\)"):
+        run(tmp_path, "\n    sys.exit(2)\n", 2, Budget(4, None), Ledger())
+
+
+def test_a_worker_says_in_a_sentence_what_it_was_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    missing = f"sqlite:///{tmp_path / 'missing.db'}"
+    command = [sys.executable, "-m", "studies.worker_process", "study", "", "0"]
+    with pytest.raises(InputError, match="all 1 worker processes died"):
+        run_workers(command, 1, Budget(1, None), Ledger(), {STORAGE_VARIABLE: missing})
+    errors = capfd.readouterr().err
+    assert "worker 0: " in errors and "does not exist" in errors
+    assert "Traceback" not in errors
 
 
 def test_an_interrupt_stops_every_worker_in_its_trial(tmp_path: Path) -> None:
