@@ -41,18 +41,18 @@ SPACE = MLPSpace(max_layers=3)
     "make", [NASBOTProposer, NAOProposer, CombinedProposer, EvolutionProposer, LocalSearchProposer]
 )
 def test_searches_begin_with_the_simple_networks_of_the_space(make: Callable[[Space], Proposer]) -> None:
-    proposals = make(SPACE).propose(Observations(), 4, np.random.default_rng(0))
-    assert [proposal.candidate for proposal in proposals[:3]] == list(SPACE.initial)
-    assert [proposal.notes["origin"] for proposal in proposals] == ["initial", "initial", "initial", "random"]
+    proposals = make(SPACE).propose(Observations(), 5, np.random.default_rng(0))
+    assert [proposal.candidate for proposal in proposals[:4]] == list(SPACE.initial)
+    assert [proposal.notes["origin"] for proposal in proposals] == [*["initial"] * 4, "random"]
 
 
 def test_models_wait_for_the_simple_networks_and_one_more_or_for_ten_where_there_are_none() -> None:
-    assert (startup(SPACE, None), startup(ListedSpace(), None), startup(SPACE, 7)) == (4, 10, 7)
+    assert (startup(SPACE, None), startup(ListedSpace(), None), startup(SPACE, 7)) == (5, 10, 7)
 
 
 def test_simple_networks_that_were_asked_for_are_not_asked_for_again() -> None:
-    first, second, third = SPACE.initial
-    observations = Observations((first,), np.zeros((1, 1)), pending=(third,))
+    first, second, third, fourth = SPACE.initial
+    observations = Observations((first, fourth), np.zeros((2, 1)), pending=(third,))
     proposals = NASBOTProposer(SPACE).propose(observations, 2, np.random.default_rng(0))
     assert proposals[0].candidate == second
     assert proposals[1].candidate not in SPACE.initial
