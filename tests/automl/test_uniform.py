@@ -24,7 +24,7 @@ class TestUniformProposer(ProposerContract):
 
 
 def test_a_space_of_one_network_is_not_edited_again_and_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    space = MLPSpace(max_layers=1, units=(8, 8), activations=("relu",), hyperparameters={})
+    space = MLPSpace(min_layers=1, max_layers=1, units=(8, 8), activations=("relu",), hyperparameters={})
     known = space.sample(np.random.default_rng(0))
     edits: list[None] = []
     mutate = MLPSpace.mutate

@@ -31,7 +31,7 @@ def finished(number: int, value: float, architecture: Architecture | None) -> op
 
 def networks(n: int) -> list[Architecture]:
     generator = np.random.default_rng(0)
-    graphs = [MLPSpace(max_layers=6).sample(generator).architecture for _ in range(n)]
+    graphs = [MLPSpace(min_layers=1, max_layers=6).sample(generator).architecture for _ in range(n)]
     return [graph for graph in graphs if graph is not None]
 
 

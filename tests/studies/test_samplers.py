@@ -126,10 +126,10 @@ def test_every_trial_of_a_plain_study_evaluates_its_published_proposal() -> None
 def test_nasbots_model_is_asked_by_default_after_the_simple_networks_and_a_random_one() -> None:
     space = MLPSpace(max_layers=3)
     study = optuna.create_study(sampler=NASBOTSampler(space, seed=0))
-    study.optimize(lambda trial: float(suggest(trial, space).hyperparameters["learning_rate"]), n_trials=5)
+    study.optimize(lambda trial: float(suggest(trial, space).hyperparameters["learning_rate"]), n_trials=6)
     origins = [trial.system_attrs[PROPOSAL]["notes"]["origin"] for trial in study.trials]
-    assert origins[:4] == ["initial"] * 3 + ["random"]
-    assert "acquisition" in study.trials[4].system_attrs[PROPOSAL]["notes"]
+    assert origins[:5] == ["initial"] * 4 + ["random"]
+    assert "acquisition" in study.trials[5].system_attrs[PROPOSAL]["notes"]
 
 
 def test_nasbots_model_is_asked_in_a_plain_study_after_the_startup_trials() -> None:
