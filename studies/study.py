@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import logging
 import sys
+import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import optuna
 from optuna.pruners import BasePruner
@@ -41,6 +43,8 @@ from studies.trial_runs import Callback, WorkerEvents, counted, give_back, run_o
 from studies.workers import Budget, run_workers
 
 _logger = logging.getLogger("automl.studies")
+
+_MAKING_SECONDS = 1.0  # what a process takes at most between making a study and saying what it is
 
 CUSTOM = "custom"
 """Stands in a definition for a sampler or pruner that the user passed as an object instead of a name."""
@@ -492,7 +496,17 @@ def _stored_definition(name: str, storage: BaseStorage) -> StudyDefinition:
     if name not in names:
         known = f"it has {nearest(name, names)}" if names else "it has none"
         raise InputError(f"got the study {name!r}, which this storage lacks; {known}. Check the name and the URL.")
-    return read_definition(name, storage.get_study_user_attrs(storage.get_study_id_from_name(name)))
+    return read_definition(name, _attributes(storage, storage.get_study_id_from_name(name)))
+
+
+def _attributes(storage: BaseStorage, study_id: int) -> dict[str, Any]:
+    """A study's attributes; one that another process is just making is given a moment to be defined."""
+    until = time.monotonic() + _MAKING_SECONDS
+    while True:
+        attributes: dict[str, Any] = storage.get_study_user_attrs(study_id)
+        if DEFINITION in attributes or storage.get_n_trials(study_id) or time.monotonic() > until:
+            return attributes
+        time.sleep(0.05)
 
 
 def _saved_beside(task: Task, storage: BaseStorage) -> Task:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,7 @@ from automl.errors import InputError
 from automl.model import Model
 from automl.task import Task
 from automl.trainer import TrainerSettings
-from studies.attributes import retried_numbers
+from studies.attributes import DEFINITION, retried_numbers
 from studies.sampler_names import SAMPLERS
 from studies.study import Study, load_study
 from tests.studies.small_studies import IRIS, SETTINGS, make, values
@@ -29,6 +30,17 @@ def test_a_name_and_a_url_are_enough_to_go_on_with_a_study(url: str) -> None:
     whole.optimize(n_trials=4)
     assert values(again) == values(whole)
     assert (again.task, again.settings, again.space) == (IRIS, SETTINGS, whole.space)
+
+
+def test_a_study_that_another_process_is_just_making_is_waited_for(url: str) -> None:
+    made = make(url, "made").stored
+    raw = optuna.create_study(study_name="iris", storage=made._storage)
+    defining = threading.Timer(0.2, lambda: raw.set_user_attr(DEFINITION, made.user_attrs[DEFINITION]))
+    defining.start()
+    try:
+        assert load_study("iris", url).definition == load_study("made", url).definition
+    finally:
+        defining.join()
 
 
 def test_the_best_model_is_judged_on_rows_apart_from_the_search(url: str) -> None:
