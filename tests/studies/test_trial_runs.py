@@ -72,6 +72,25 @@ def _fail(reason: str) -> NoReturn:
         raise StorageInternalError("An exception is raised during the commit.") from error
 
 
+def test_the_reason_told_is_the_database_s_own_not_what_its_pool_of_connections_made_of_it(
+    url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    study = make(url)
+
+    def unreachable(*_: object) -> NoReturn:
+        try:
+            try:
+                raise sqlalchemy.exc.InvalidatePoolError
+            except sqlalchemy.exc.InvalidatePoolError:
+                _fail("connection refused")
+        except StorageInternalError as error:
+            raise error from error.__cause__
+
+    monkeypatch.setattr(study.optuna._storage, "set_trial_state_values", unreachable)
+    with pytest.raises(InputError, match=r"storage failed \(connection refused\), expected"):
+        study.optimize(n_trials=1)
+
+
 def test_an_interrupted_trial_is_run_again_with_the_same_parameters(url: str) -> None:
     study = make(url, pruner=InterruptAt(1))
     with pytest.raises(KeyboardInterrupt):
