@@ -120,13 +120,9 @@ def create_study(
         transfer_from=sources,
         models_dir=None if models_dir is None else str(Path(models_dir).absolute()),
     )
-    opened = _opened(storage)
-    if name in optuna.study.get_all_study_names(opened):
-        definition = agreed(name, _stored_definition(name, opened), definition, load_if_exists)
-    elif is_in_memory(task.reference):
-        definition = replace(definition, task=dict(_saved_beside(task, opened).reference))
+    raw, definition = _made_or_joined(name, _opened(storage), definition, task, load_if_exists)
     return Study(
-        _recorded(name, opened, definition, task, load_if_exists),
+        raw,
         definition,
         task=task,
         space=space,
@@ -472,15 +468,28 @@ def _several(names: Sequence[str] | str) -> tuple[str, ...]:
     return tuple(names) if isinstance(names, Iterable) and not isinstance(names, str) else (names,)
 
 
-def _recorded(
+def _made_or_joined(
     name: str, storage: BaseStorage, definition: StudyDefinition, task: Task, load_if_exists: bool
-) -> optuna.Study:
-    """Makes or opens the Optuna study, and writes into it what other processes need to join it or to learn from it."""
+) -> tuple[optuna.Study, StudyDefinition]:
+    """The Optuna study with what defines it: a new one, or the one of that name, if it may be gone on with."""
+    if name not in optuna.study.get_all_study_names(storage):
+        if is_in_memory(task.reference):
+            definition = replace(definition, task=dict(_saved_beside(task, storage).reference))
+        try:
+            with quiet_optuna():
+                raw = optuna.create_study(study_name=name, storage=storage, direction=task.direction)
+                raw.set_metric_names([task.metric])
+            return _recorded(raw, definition, task), definition
+        except optuna.exceptions.DuplicatedStudyError:
+            _logger.info("another process made the study %r at the same moment", name)
+    definition = agreed(name, _stored_definition(name, storage), definition, load_if_exists)
     with quiet_optuna():
-        raw = optuna.create_study(
-            study_name=name, storage=storage, direction=task.direction, load_if_exists=load_if_exists
-        )
-        raw.set_metric_names([task.metric])
+        raw = optuna.load_study(study_name=name, storage=storage)
+    return _recorded(raw, definition, task), definition
+
+
+def _recorded(raw: optuna.Study, definition: StudyDefinition, task: Task) -> optuna.Study:
+    """Writes into the Optuna study what other processes need to join it or to learn from it."""
     raw.set_user_attr(DEFINITION, definition.to_dict())
     if META_FEATURES not in raw.user_attrs:
         raw.set_user_attr(META_FEATURES, meta_features(task))

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import optuna
 import pytest
+from optuna.storages import BaseStorage
 from optuna.trial import FrozenTrial, TrialState
 from sklearn.datasets import load_iris
 
@@ -41,6 +42,25 @@ def test_a_study_that_another_process_is_just_making_is_waited_for(url: str) -> 
         assert load_study("iris", url).definition == load_study("made", url).definition
     finally:
         defining.join()
+
+
+def test_of_two_processes_that_make_a_study_at_the_same_moment_one_makes_it(
+    url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    known = optuna.study.get_all_study_names
+
+    def known_before_another_makes_it(storage: BaseStorage) -> list[str]:
+        names = known(storage)
+        monkeypatch.setattr(optuna.study, "get_all_study_names", known)
+        make(url, sampler="tpe")
+        return names
+
+    for asked, sentence in ((False, "a study named 'iris' exists already"), (True, "made with the seed 0, got the se")):
+        monkeypatch.setattr(optuna.study, "get_all_study_names", known_before_another_makes_it)
+        with pytest.raises(InputError, match=sentence):
+            make(url, seed=1, load_if_exists=asked)
+        assert load_study("iris", url).definition == make(None, sampler="tpe").definition
+        optuna.delete_study(study_name="iris", storage=url)
 
 
 def test_the_best_model_is_judged_on_rows_apart_from_the_search(url: str) -> None:
