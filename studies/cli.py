@@ -204,7 +204,7 @@ def report(
 @app.command()
 def predict(
     model: Annotated[Path, typer.Argument(help="Folder of a saved model.")],
-    data: Annotated[Path, typer.Argument(help="CSV or Parquet file.")],
+    data: Annotated[Path, typer.Argument(help="CSV or Parquet file; - for CSV from standard input.")],
     output: Annotated[Path | None, typer.Option(help="CSV file to write; standard output by default.")] = None,
     proba: Annotated[bool, typer.Option("--proba", help="Probabilities of the classes instead of labels.")] = False,
 ) -> None:

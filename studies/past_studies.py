@@ -138,6 +138,8 @@ class PastStudies:
         for source in self.sources:
             for located in self._located(source, target):
                 found.setdefault((database(located.storage), located.study_id), located)
+                if source == located.name and (database(located.storage), located.study_id) == own:
+                    self.tell(located.name, "it is the very study that is to learn; name others")
         chosen = [located for place, located in found.items() if place != own]
         if len(chosen) <= self.nearest:
             return chosen

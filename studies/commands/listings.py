@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import TYPE_CHECKING, Any
 
 import optuna
@@ -93,14 +94,25 @@ def ranked_trials(study: Study) -> list[FrozenTrial]:
 
 
 def _counts(study: Study) -> str:
-    """How many trials there are of each state: "28 complete, 2 failed, 1 interrupted"."""
+    """How many trials there are of each fate: "28 complete, 2 failed, 1 interrupted"."""
     trials = study.trials
     retried = retried_numbers(trials)
-    words = {state: state.name.lower() for state in TrialState} | {TrialState.FAIL: "failed"}
-    # Optuna has no state for a trial that was interrupted: it is marked as failed, and its successor queued.
-    states = ["interrupted" if trial.number in retried else words[trial.state] for trial in trials]
-    counted = ((word, states.count(word)) for word in (*words.values(), "interrupted"))
-    return ", ".join(f"{n} {word}" for word, n in counted if n) or "none yet"
+    fates = [_fate(trial, retried) for trial in trials]
+    words = [*(_STATE_WORDS[state] for state in TrialState), "interrupted", "not run"]
+    return ", ".join(f"{fates.count(word)} {word}" for word in words if word in fates) or "none yet"
+
+
+_STATE_WORDS = {state: state.name.lower() for state in TrialState} | {TrialState.FAIL: "failed"}
+
+
+def _fate(trial: FrozenTrial, retried: Collection[int]) -> str:
+    """A word for what became of a trial: its state, unless Optuna marks it as failed for want of a fitting one.
+
+    Interrupted trials have a successor in the queue; those withdrawn before they had parameters were never run.
+    """
+    if trial.number in retried:
+        return "interrupted"
+    return "not run" if trial.state == TrialState.FAIL and not trial.params else _STATE_WORDS[trial.state]
 
 
 def best(name: str, storage: str, *, as_json: bool) -> None:

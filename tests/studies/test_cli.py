@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 import os
 import shutil
 import signal
 import subprocess
 import sys
+import threading
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -263,6 +265,15 @@ def test_interrupted_trials_are_no_failed_ones(copy: Path, capsys: pytest.Captur
     assert "trials: 3 complete, 1 waiting, 1 interrupted" in capsys.readouterr().out
 
 
+def test_withdrawn_trials_are_no_failed_ones(copy: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    study = load_study("fruit-random")
+    with pytest.warns(UserWarning, match="Heartbeat of storage"):
+        trial = study.optuna.ask()
+    study.optuna.tell(trial, state=optuna.trial.TrialState.FAIL)
+    assert automl("show", "fruit-random") == 0
+    assert "trials: 3 complete, 1 not run" in capsys.readouterr().out
+
+
 def test_the_best_trial_is_told_to_people_and_scripts(copy: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert automl("best", "fruit-random") == 0
     text = capsys.readouterr().out
@@ -284,6 +295,26 @@ def test_predictions_go_to_standard_output_or_a_file(copy: Path, capsys: pytest.
     assert automl("predict", "fruit-random.model", "fruit.csv", "--output", "-") == 0
     assert capsys.readouterr().out.splitlines() == lines
     assert not Path("-").exists()
+
+
+def test_rows_come_from_pipes_too(
+    copy: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert automl("predict", "fruit-random.model", "fruit.csv") == 0
+    expected = capsys.readouterr().out
+    rows = Path("fruit.csv").read_bytes()
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(rows)))
+    assert automl("predict", "fruit-random.model", "-") == 0
+    assert capsys.readouterr().out == expected
+    os.mkfifo("rows")
+    writer = threading.Thread(target=lambda: Path("rows").write_bytes(rows))
+    writer.start()
+    assert automl("predict", "fruit-random.model", "rows") == 0
+    writer.join()
+    assert capsys.readouterr().out == expected
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"")))
+    assert automl("predict", "fruit-random.model", "-") == 2
+    assert "standard-input.csv' is empty, expected a header" in capsys.readouterr().err
 
 
 def test_probabilities_have_a_column_for_each_class(copy: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -307,6 +307,16 @@ def test_a_storage_that_breaks_is_told_once_and_is_no_obstacle(caplog: pytest.Lo
         assert [record.getMessage() for record in caplog.records] == [told]
 
 
+def test_a_study_that_names_itself_is_told_and_one_that_a_glob_finds_is_not(caplog: pytest.LogCaptureFixture) -> None:
+    target = target_in(InMemoryStorage())
+    with caplog.at_level(logging.WARNING, logger="automl.studies"):
+        assert not PastStudies(["all", "tar*"]).tasks(target)
+        assert not caplog.records
+        assert not PastStudies(["target"]).tasks(target)
+    told = "nothing is learnt from study 'target': it is the very study that is to learn; name others."
+    assert [record.getMessage() for record in caplog.records] == [told]
+
+
 def test_a_name_that_no_study_has_is_told(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.WARNING, logger="automl.studies"):
         assert not PastStudies(["missing"]).tasks(target_in(InMemoryStorage()))
