@@ -12,6 +12,7 @@ import math
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, fields
+from numbers import Real
 from typing import Any, Literal
 
 import numpy as np
@@ -81,6 +82,10 @@ class TrainerSettings:
             if value < 1:
                 raise ValueError(f"got {name}={value}, expected 1 or more; raise it.")
             object.__setattr__(self, name, int(value))
+        for name in ("warmup", "gradient_clip"):
+            value = getattr(self, name)
+            if not isinstance(value, Real) and not (name == "gradient_clip" and value is None):
+                raise ValueError(f"got {name}={value!r}, expected a number; write one.")
         if self.max_batches < self.min_batches:
             raise ValueError(
                 f"got max_batches={self.max_batches} below min_batches={self.min_batches}, expected as many at least; "

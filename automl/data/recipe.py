@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields
+from numbers import Integral, Real
+from operator import index
 from typing import Any, TypedDict
 
 from automl.data.preprocessing import MAX_LEVELS
@@ -42,7 +44,7 @@ class Recipe:
         image_shape: Channels, height and width, where the columns are the pixels of an image in that order.
 
     Raises:
-        InputError: If a share is out of range, or the kind is unknown.
+        InputError: If a share is out of range, the kind is unknown, or a choice is of a wrong type.
     """
 
     kind: Kind | None = None
@@ -55,10 +57,12 @@ class Recipe:
     image_shape: ImageShape | None = None
 
     def __post_init__(self) -> None:
+        if not isinstance(self.ignore, Iterable):
+            raise InputError(f"got ignore={self.ignore!r}, expected names of columns; pass them as a list.")
         object.__setattr__(self, "ignore", (self.ignore,) if isinstance(self.ignore, str) else tuple(self.ignore))
         if self.image_shape is not None:
-            object.__setattr__(self, "image_shape", tuple(int(size) for size in self.image_shape))
-            _check_image_shape(self.image_shape)
+            object.__setattr__(self, "image_shape", _image_shape(self.image_shape))
+        self._check_types()
         if self.kind not in (None, "classification", "regression"):
             raise InputError(
                 f"got the kind {self.kind!r}, expected 'classification' or 'regression'; choose one of these."
@@ -70,6 +74,18 @@ class Recipe:
                 "shares between 0 and 1 that leave rows for training; lower them."
             )
 
+    def _check_types(self) -> None:
+        """Refuses what would fail in the middle of making a task."""
+        for name, is_right, expected in (
+            ("metric", self.metric is None or isinstance(self.metric, str), "the name of a metric"),
+            ("seed", _is_whole(self.seed) and self.seed >= 0, "a whole number of at least 0"),
+            ("validation_fraction", isinstance(self.validation_fraction, Real), "a share between 0 and 1"),
+            ("test_fraction", isinstance(self.test_fraction, Real), "a share between 0 and 1"),
+            ("max_levels", _is_whole(self.max_levels) and self.max_levels >= 1, "a whole number of at least 1"),
+        ):
+            if not is_right:
+                raise InputError(f"got {name}={getattr(self, name)!r}, expected {expected}; pass one.")
+
     def to_dict(self) -> dict[str, Any]:
         """The fields that differ from their defaults, JSON-ready."""
         values = {field.name: (getattr(self, field.name), field.default) for field in fields(self)}
@@ -80,9 +96,19 @@ class Recipe:
         }
 
 
-def _check_image_shape(shape: Sequence[int]) -> None:
-    if len(shape) != 3 or min(shape) < 1:
+def _image_shape(shape: Sequence[int]) -> ImageShape:
+    """Three sizes as plain numbers; raises InputError where they are none."""
+    try:
+        channels, height, width = map(index, shape)
+    except (TypeError, ValueError):
+        channels = height = width = 0
+    if min(channels, height, width) < 1:
         raise InputError(
-            f"got image_shape={tuple(shape)}, expected channels, height and width, each 1 or more, such as "
-            "(1, 28, 28); write three numbers."
+            f"got image_shape={shape!r}, expected channels, height and width, each 1 or more, such as (1, 28, 28); "
+            "write three numbers."
         )
+    return channels, height, width
+
+
+def _is_whole(value: object) -> bool:
+    return isinstance(value, Integral) and not isinstance(value, bool)

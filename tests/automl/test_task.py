@@ -287,6 +287,28 @@ def test_images_of_texts_are_refused() -> None:
         Task.from_arrays(np.eye(40, 4) > 0, np.arange(40) % 2, image_shape=(1, 2, 2))
 
 
+@pytest.mark.parametrize(
+    ("choices", "expected"),
+    [
+        ({"image_shape": "1x2x2"}, "channels, height and width, each 1 or more"),
+        ({"image_shape": (2, 2)}, "channels, height and width, each 1 or more"),
+        ({"image_shape": (1, -2, -2)}, "channels, height and width, each 1 or more"),
+        ({"image_shape": (1, 2.5, 2)}, "channels, height and width, each 1 or more"),
+        ({"seed": -1}, "a whole number of at least 0"),
+        ({"seed": "0"}, "a whole number of at least 0"),
+        ({"validation_fraction": "0.2"}, "a share between 0 and 1"),
+        ({"test_fraction": None}, "a share between 0 and 1"),
+        ({"max_levels": 2.5}, "a whole number of at least 1"),
+        ({"max_levels": 0}, "a whole number of at least 1"),
+        ({"metric": 3}, "the name of a metric"),
+        ({"ignore": 3}, "names of columns"),
+    ],
+)
+def test_choices_that_make_no_task_are_refused_by_name(choices: dict[str, Any], expected: str) -> None:
+    with pytest.raises(InputError, match=f"got {next(iter(choices))}=.*, expected {expected}"):
+        Task.from_arrays(np.random.default_rng(0).normal(size=(40, 4)), np.arange(40) % 2, **choices)
+
+
 def test_references_make_the_same_task_again(tmp_path: Path) -> None:
     arrays = Task.from_arrays(np.random.default_rng(0).normal(size=(50, 3)), np.arange(50) % 2, test_fraction=0.2)
     tasks = [

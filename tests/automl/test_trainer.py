@@ -242,6 +242,8 @@ def test_settings_go_through_json_and_refuse_nonsense() -> None:
         {"patience": 0},
         {"schedule": "step"},
         {"warmup": 1.0},
+        {"warmup": None},
+        {"gradient_clip": "1"},
         {"gradient_clip": 0.0},
         {"n_threads": 0},
         {"max_batches": 7},
