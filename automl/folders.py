@@ -14,6 +14,8 @@ from typing import Any
 
 from automl.errors import InputError
 
+_CHECKSUM = "checksum"
+
 
 def check_place(folder: str | os.PathLike[str], marker: str) -> None:
     """Refuses a place where `written_whole` could write no folder; leaves nothing there.
@@ -86,9 +88,15 @@ def file_digest(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def write_json(path: Path, fields: Mapping[str, Any]) -> None:
-    """Writes JSON-ready fields, one a line."""
-    path.write_text(json.dumps(fields, indent=1, allow_nan=True) + "\n", encoding="utf-8")
+def write_described(path: Path, fields: Mapping[str, Any]) -> None:
+    """Writes JSON-ready fields, one a line, and their checksum."""
+    described = {**fields, _CHECKSUM: _checksum(fields)}
+    path.write_text(json.dumps(described, indent=1, allow_nan=True) + "\n", encoding="utf-8")
+
+
+def _checksum(fields: Mapping[str, Any]) -> str:
+    """SHA-256 of JSON-ready fields in a form that does not depend on how a file is laid out, in hexadecimal."""
+    return hashlib.sha256(json.dumps(fields, sort_keys=True, allow_nan=True).encode()).hexdigest()
 
 
 def read_described(folder: Path, marker: str, sort: str, version: int) -> dict[str, Any]:
@@ -101,7 +109,8 @@ def read_described(folder: Path, marker: str, sort: str, version: int) -> dict[s
         version: The newest version that can be read.
 
     Raises:
-        InputError: If the folder or file is missing, is no JSON, is of another sort, or of a newer version.
+        InputError: If the folder or file is missing, is no JSON, is of another sort, of a newer version, or no longer
+            says what was written.
     """
     path = folder / marker
     if not path.is_file():
@@ -121,5 +130,11 @@ def read_described(folder: Path, marker: str, sort: str, version: int) -> dict[s
         raise InputError(
             f"{str(folder)!r} is of format version {fields.get('version')!r}, expected at most {version}; "
             "upgrade automl-studies, or save it again with this version."
+        )
+    kept = fields.pop(_CHECKSUM, None)  # which folders of older releases lack
+    if kept is not None and kept != _checksum(fields):
+        raise InputError(
+            f"{path} is damaged or truncated, or was changed by hand (its checksum differs), expected it as it was "
+            "saved; save or copy the folder again."
         )
     return fields

@@ -27,7 +27,7 @@ from automl.data.table_files import read_table
 from automl.data.tables import Table, as_column, as_table
 from automl.data.targets import TargetCoding
 from automl.errors import InputError
-from automl.folders import file_digest, read_described, write_json, written_whole
+from automl.folders import file_digest, read_described, write_described, written_whole
 from automl.network import assemble, predict_outputs
 from automl.observations import Candidate, Evaluation
 from automl.torch_threads import limited_threads
@@ -110,8 +110,8 @@ class Model:
         """Predictions [n]: class labels, or values in the target's units.
 
         Args:
-            data: A data frame, a mapping of columns, an array of rows x columns as trained on, a `Table`, or the path
-                of a CSV or Parquet file. Columns that were not trained on are ignored.
+            data: A data frame, a mapping of columns, a list of rows as mappings, an array of rows x columns as trained
+                on, a `Table`, or the path of a CSV or Parquet file. Columns that were not trained on are ignored.
             notes: Takes one sentence for each column with levels unseen in training; without it they are warnings.
 
         Raises:
@@ -191,7 +191,7 @@ class Model:
         with written_whole(folder, _MARKER) as fresh:
             weights = save({name: tensor.contiguous() for name, tensor in self.state.items()})
             (fresh / _WEIGHTS).write_bytes(weights)  # whose errors, unlike those of save_file, are the system's
-            write_json(fresh / _MARKER, {**self._facts(), "sha256": file_digest(fresh / _WEIGHTS)})
+            write_described(fresh / _MARKER, {**self._facts(), "sha256": file_digest(fresh / _WEIGHTS)})
         return Path(folder)
 
     def _facts(self) -> dict[str, Any]:

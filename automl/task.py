@@ -27,7 +27,7 @@ from automl.data.table_files import read_table
 from automl.data.tables import Table, as_column, as_table, is_numeric, table_from_frame, without_row_numbers
 from automl.data.targets import Kind, Label, TargetCoding, fit_target
 from automl.errors import InputError, did_you_mean, listed, nearest
-from automl.folders import file_digest, read_described, write_json, written_whole
+from automl.folders import file_digest, read_described, write_described, written_whole
 
 _FORMAT, _VERSION, _MARKER, _ARRAYS = "automl-task", 2, "task.json", "arrays.npz"
 _MIN_ROWS = 5
@@ -208,7 +208,7 @@ class Task:
                 arrays |= {f"{part_name}_inputs": part.inputs, f"{part_name}_targets": part.targets}
         with written_whole(folder, _MARKER) as fresh:
             np.savez(fresh / _ARRAYS, allow_pickle=False, **arrays)
-            write_json(fresh / _MARKER, {**saved._facts(), "sha256": file_digest(fresh / _ARRAYS)})
+            write_described(fresh / _MARKER, {**saved._facts(), "sha256": file_digest(fresh / _ARRAYS)})
         return saved
 
     def _facts(self) -> dict[str, Any]:

@@ -37,6 +37,7 @@ _CLIP = 10.0
 _MIN_LEVEL_COUNT = 2
 MAX_LEVELS = 100
 _TRUTH_VALUES = frozenset(("True", "False"))
+_TRUTH_OF_NUMBERS: Mapping[str | None, str] = {"1": "True", "0": "False"}
 # Values further from the median than this many interquartile ranges are typing errors or codes of missing values, if
 # they are few: a deviation taken with them would leave little of the column. Hardly any distribution goes that far.
 _ABSURD_RANGES, _MAX_ABSURD_SHARE = 100.0, 0.05
@@ -95,7 +96,7 @@ class Levels:
         """One-hot inputs [n, n_inputs], and how often each level occurred that the training part did not hold."""
         position = {level: i for i, level in enumerate(self.levels)}
         known = {level for level in self.levels if level is not None} | set(self.rare)
-        if known <= _TRUTH_VALUES:  # which files spell in their own way: TRUE, true
+        if known <= _TRUTH_VALUES:  # which files spell in their own way: TRUE, true, 1
             texts = np.array([_truth_value(text) for text in texts], dtype=object)
         unseen = Counter(text for text in texts if text is not None and text not in known)
         # Without pooled levels an unseen one has no input: all zeros, since an input never trained would be noise.
@@ -283,7 +284,7 @@ def _fit_levels(name: str, column: Column) -> Levels:
 def _truth_value(text: str | None) -> str | None:
     """The text as Python spells truth values, if it is one."""
     spelt = text if text is None else text.strip().capitalize()
-    return spelt if spelt in _TRUTH_VALUES else text
+    return spelt if spelt in _TRUTH_VALUES else _TRUTH_OF_NUMBERS.get(text, text)
 
 
 def _numbers_of(table: Table, name: str) -> NDArray[np.float64]:

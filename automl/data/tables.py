@@ -187,10 +187,10 @@ def standard_deviation(values: NDArray[np.float64]) -> float:
 
 
 def as_table(data: object, names: Sequence[str] | None = None) -> Table:
-    """A table of a data frame, a mapping of columns, or an array of two (or, flattened, more) dimensions.
+    """A table of a data frame, a mapping of columns, a list of rows as mappings, or an array.
 
     Args:
-        data: The data; an array's rows are the table's.
+        data: The data; an array's rows are the table's, and dimensions beyond the second are flattened.
         names: Names of an array's columns; x0, x1, ... where not given.
 
     Raises:
@@ -202,11 +202,13 @@ def as_table(data: object, names: Sequence[str] | None = None) -> Table:
         return table_from_frame(data)
     if isinstance(data, Mapping):
         return Table({str(name): as_column(values) for name, values in data.items()})
+    if isinstance(data, Sequence) and data and all(isinstance(row, Mapping) for row in data):
+        return _table_of_rows(data)
     array = np.asarray(data)
     if array.ndim < 2:
         raise InputError(
-            f"got data of the shape {array.shape}, expected a data frame, a mapping of columns, or an array of "
-            "rows x columns; reshape it."
+            f"got data of the shape {array.shape}, expected a data frame, a mapping of columns, a list of rows as "
+            "mappings, or an array of rows x columns; reshape it."
         )
     if array.ndim > 2 and array.dtype.kind == "b":  # black and white pixels, which are numbers
         array = array.astype(np.float64)
@@ -215,6 +217,12 @@ def as_table(data: object, names: Sequence[str] | None = None) -> Table:
     if len(names) != array.shape[1]:
         raise InputError(f"got an array of {array.shape[1]} columns, expected {len(names)}: {listed(names)}.")
     return Table({name: as_column(array[:, i]) for i, name in enumerate(names)})
+
+
+def _table_of_rows(rows: Sequence[Mapping[str, object]]) -> Table:
+    """A table of rows by name, as services are sent them; what a row lacks is missing."""
+    names = dict.fromkeys(name for row in rows for name in row)
+    return Table({str(name): as_column([row.get(name) for row in rows]) for name in names})
 
 
 def table_from_frame(frame: Any) -> Table:
@@ -246,6 +254,8 @@ def as_column(values: object) -> Column:
     array = np.asarray(values)
     if array.dtype.kind in "US" and not isinstance(values, np.ndarray):
         array = np.asarray(values, dtype=np.object_)  # NumPy would make the text "nan" of a gap among texts
+    if array.ndim == 0:
+        raise InputError(f"got {values!r} as a column, expected a value for each row; write a list of them.")
     if array.ndim != 1:
         raise InputError(f"got a column of the shape {array.shape}, expected one dimension; flatten it.")
     if array.dtype.kind in "iuf":

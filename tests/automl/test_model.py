@@ -119,7 +119,8 @@ def test_frames_mappings_arrays_and_files_give_the_same_predictions(
     frame.to_csv(tmp_path / "data.csv", index=False)
     frame[["label", "size", "code", "colour"]].to_parquet(tmp_path / "data.parquet")
     inputs = frame.drop(columns="label")
-    for data in (tmp_path / "data.csv", tmp_path / "data.parquet", dict(inputs), inputs.to_numpy(dtype=object)):
+    rows = inputs.to_dict("records")
+    for data in (tmp_path / "data.csv", tmp_path / "data.parquet", dict(inputs), rows, inputs.to_numpy(dtype=object)):
         np.testing.assert_array_equal(model.predict_proba(data), expected)
 
 
@@ -143,6 +144,7 @@ def test_prediction_data_that_do_not_fit_get_one_sentence(model: Model, frame: p
         (frame.assign(size=["large", *frame["size"][1:].astype(str)]), "the text 'large', expected numbers"),
         (np.zeros((4, 7)), "7 columns, expected 3"),
         (np.zeros(4), "reshape"),
+        ({"size": 1.0, "code": 2, "colour": "red"}, "got 1.0 as a column, expected a value for each row; write a list"),
         (tmp_path / "absent.csv", "is no file"),
     ]
     for data, expected in cases:
@@ -162,10 +164,13 @@ Damage = Callable[[Path], object]
 
 
 def changed(**fields: Any) -> Damage:
-    """Changes fields of a saved model's description; of a field that is given as a dict, those within it."""
+    """Changes fields of a saved model's description; of a field that is given as a dict, those within it.
+
+    The description is one of an older release, without a checksum, which would tell any change by itself.
+    """
 
     def damage(folder: Path) -> None:
-        facts = json.loads((folder / "model.json").read_text())
+        facts = described(folder)
         others = {name: facts[name] | value if isinstance(value, dict) else value for name, value in fields.items()}
         (folder / "model.json").write_text(json.dumps(facts | others))
 
@@ -177,15 +182,22 @@ def cut(name: str, n: int) -> Damage:
     return lambda folder: (folder / name).write_bytes((folder / name).read_bytes()[:n])
 
 
+def described(folder: Path) -> dict[str, Any]:
+    """A saved model's description as an older release would have written it."""
+    facts: dict[str, Any] = json.loads((folder / "model.json").read_text())
+    del facts["checksum"]
+    return facts
+
+
 def without_preprocessor(folder: Path) -> None:
-    facts = json.loads((folder / "model.json").read_text())
+    facts = described(folder)
     del facts["preprocessor"]
     (folder / "model.json").write_text(json.dumps(facts))
 
 
 def without_doubt(folder: Path) -> None:
     """Makes a model of version 1 of the format, which knew of no doubt."""
-    facts = json.loads((folder / "model.json").read_text())
+    facts = described(folder)
     del facts["target"]["doubt"]
     (folder / "model.json").write_text(json.dumps(facts | {"version": 1}))
 
@@ -222,6 +234,18 @@ def test_folders_that_are_no_whole_model_get_one_sentence(model: Model, tmp_path
     with pytest.raises(InputError, match=expected) as raised:
         Model.load(folder)
     assert "\n" not in str(raised.value)
+
+
+def test_any_change_of_a_description_is_told_by_its_checksum(model: Model, tmp_path: Path) -> None:
+    description = model.save(tmp_path / "model") / "model.json"
+    facts = json.loads(description.read_text())
+    facts["preprocessor"]["numbers"]["mean"][0] += 1e-9
+    description.write_text(json.dumps(facts))
+    with pytest.raises(InputError, match=r"model\.json is damaged or truncated, or was changed by hand"):
+        Model.load(tmp_path / "model")
+    facts["preprocessor"]["numbers"]["mean"][0] = model.preprocessor.numbers.mean[0]
+    description.write_text(json.dumps(facts))  # laid out otherwise
+    assert Model.load(tmp_path / "model").preprocessor == model.preprocessor
 
 
 def test_saving_replaces_models_and_nothing_else(model: Model, tmp_path: Path) -> None:

@@ -97,7 +97,7 @@ def test_distributions_with_long_tails_are_scaled_as_they_are(values: NDArray[np
     assert not notes
 
 
-@pytest.mark.parametrize("spelt", ["TRUE FALSE", "true false", " True  False "])
+@pytest.mark.parametrize("spelt", ["TRUE FALSE", "true false", " True  False ", "1 0"])
 def test_truth_values_are_known_however_a_file_spells_them(spelt: str) -> None:
     flags = np.array(["True", "False", None, "True", "False", None], dtype=object)
     levels = fit_preprocessor(Table({"flag": flags}), np.arange(6))[0].texts[0]

@@ -46,6 +46,16 @@ def test_columns_of_every_type_become_numbers_or_texts() -> None:
     }
 
 
+def test_rows_by_name_are_a_table_in_which_they_may_leave_gaps() -> None:
+    table = as_table([{"a": 1, "b": "x"}, {"b": "y", "c": True}])
+    assert {name: column.tolist()[1] for name, column in table.columns.items() if name != "a"} == {
+        "b": "y",
+        "c": "True",
+    }
+    np.testing.assert_array_equal(table.columns["a"], [1.0, np.nan])
+    assert table.columns["c"].tolist() == [None, "True"]
+
+
 def test_gaps_in_a_list_of_texts_are_missing_whatever_stands_for_them() -> None:
     assert as_column(["a", float("nan"), "b"]).tolist() == as_column(["a", None, "b"]).tolist() == ["a", None, "b"]
     assert as_column([1.0, 2.5, "b"]).tolist() == ["1", "2.5", "b"]
