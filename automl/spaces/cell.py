@@ -12,7 +12,7 @@ one representative of a candidate, always the same.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import permutations, product
@@ -47,6 +47,7 @@ from automl.spaces.hyperparameters import (
 from automl.spaces.limits import check_least, check_task_kind
 from automl.spaces.neighbours import perturbed
 from kernels.architecture import CNN_LABELS, MLP_LABELS, Architecture, Edge
+from kernels.layer_costs import operation_attributes
 
 EDGE_OPERATIONS: Final = ("none", "skip_connect", "nor_conv_1x1", "nor_conv_3x3", "avg_pool_3x3")
 """NAS-Bench-201's operations; "none" is the zero operation."""
@@ -167,22 +168,36 @@ class CellSpace(Space):
 
     @cached_property
     def initial(self) -> tuple[Candidate, ...]:
-        """Of bare cells with operations on nodes those of one operation each; of stacked ones a chain of convolutions.
+        """Of bare cells those of one operation each, in two patterns; of stacked ones a residual chain of convolutions.
 
-        What an operation on nodes is worth shows plainest without others beside it; where operations are on edges,
-        random cells serve a search as well (BENCHMARKS.md, "cells of one operation").
+        What an operation is worth shows plainest without others beside it. Where operations are on edges the patterns
+        are a chain and a chain past which the input skips, as in residual networks (He et al. 2016; BENCHMARKS.md,
+        "cells of one operation").
         """
-        if self.links:
-            return () if self.channels else tuple(dict.fromkeys(map(self._beginning, self._alone())))
-        if not self.channels or not {_CONVOLUTION, _SKIP} <= set(self.operations):
-            return ()
-        return (self._beginning([self._on_chain(pair) for pair in self._pairs]),)
+        return tuple(dict.fromkeys(map(self._beginning, self._simple())))
 
-    def _on_chain(self, pair: Edge) -> str:
-        """The operation between two vertices of a chain of convolutions past which the input skips."""
-        if pair == (0, self.vertices - 1):
-            return _SKIP
-        return _CONVOLUTION if pair[1] == pair[0] + 1 else self.zero
+    def _simple(self) -> Iterable[tuple[str, ...]]:
+        """The choices of links and operations that make the simple cells."""
+        if self.links:
+            return () if self.channels else self._alone_on_nodes()
+        if self.zero not in self.operations:  # every pair of vertices is joined, so that there are no chains
+            return ()
+        if not self.channels:
+            return self._alone_on_edges()
+        return [self._chain(_CONVOLUTION, past=_SKIP)] if {_CONVOLUTION, _SKIP} <= set(self.operations) else ()
+
+    def _alone_on_edges(self) -> Iterator[tuple[str, ...]]:
+        """Choices of a chain of each operation, first with an identity past it and then without."""
+        identities = [label for label in self.operations if operation_attributes(label).family == "identity"]
+        for past in (*identities[:1], self.zero):
+            for operation in self._at_work:
+                if operation not in identities:
+                    yield self._chain(operation, past=past)
+
+    def _chain(self, operation: str, past: str) -> tuple[str, ...]:
+        """The choice of a chain of one operation, and what joins its ends."""
+        ends = {(0, self.vertices - 1): past}
+        return tuple(operation if b == a + 1 else ends.get((a, b), self.zero) for a, b in self._pairs)
 
     @property
     def _at_work(self) -> tuple[str, ...]:
@@ -190,7 +205,7 @@ class CellSpace(Space):
         idle = self.identity if self.links else self.zero
         return tuple(label for label in self.operations if label != idle)
 
-    def _alone(self) -> Iterator[tuple[str, ...]]:
+    def _alone_on_nodes(self) -> Iterator[tuple[str, ...]]:
         """Choices of links and operations in which all operations are the same.
 
         Each operation takes two patterns that are far apart, the next operation the next two: all patterns take turns.

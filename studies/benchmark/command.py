@@ -36,8 +36,9 @@ def benchmark(
         typer.Option(
             help="nasbot, nasbot-otmann (the paper's kernel alone), nao, nao-mutation (no latent steps), nao-single "
             "(one predictor), nao-supervised (no pre-training), nao-pseudo-labels, combined, evolution, local-search, "
-            "uniform, random, tpe, gp, nsgaii, cmaes; with --transfer also "
-            "transfer, wscmaes, and NAME+enq for any; your own by its import path, package.module:callable; repeatable."
+            "uniform, random, tpe, gp, nsgaii, cmaes; NAME+initial for any with the space's simple networks first; "
+            "with --transfer also transfer, wscmaes, and NAME+enq for any; your own by its import path, "
+            "package.module:callable; repeatable."
         ),
     ] = None,
     trials: Annotated[int, typer.Option(help="Evaluations of a run.")] = 100,

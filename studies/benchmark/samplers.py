@@ -1,7 +1,8 @@
 """Samplers by name as a benchmark drives them: our proposers directly, Optuna's samplers through in-memory studies.
 
-Both look alike to the benchmark: `ask` answers with a candidate, `tell` says what its evaluation gave. Where there are
-past tasks, "NAME+enq" is any sampler that is first handed the best candidate of each of them, the baseline that a
+Both look alike to the benchmark: `ask` answers with a candidate, `tell` says what its evaluation gave. "NAME+initial"
+is any sampler that is first handed the simple networks of the space, with which our own begin by themselves. Where
+there are past tasks, "NAME+enq" is any that is first handed the best candidate of each of them, the baseline that a
 transfer method has to beat, "wscmaes" Optuna's warm-started CMA-ES (Nomura et al. 2021), and "transfer" ours.
 """
 
@@ -211,10 +212,13 @@ _PROPOSERS: Final[Mapping[str, MakeProposer]] = {
 }
 _WITH_SOURCES: Final[Mapping[str, MakeProposer]] = {"transfer": _proposer("transfer", "TransferProposer")}
 _ENQUEUED: Final = "+enq"
+_INITIAL: Final = "+initial"
 _WARM_CMAES: Final = "wscmaes"
 
 SAMPLERS: Final = (*_PROPOSERS, *OPTUNA_SAMPLERS)
-"""Names of the samplers; others, proposers or Optuna's, are named by their import path, "package.module:callable"."""
+"""Names of the samplers, with each of which "NAME+initial" is known too; others, proposers or Optuna's, are named by
+their import path, "package.module:callable".
+"""
 
 TRANSFER_SAMPLERS: Final = (*_WITH_SOURCES, _WARM_CMAES)
 """Names of the samplers that need past tasks; with these, "NAME+enq" is known too for every name of `SAMPLERS`."""
@@ -229,10 +233,12 @@ def check_sampler(name: str, space: Space, *, has_sources: bool = False) -> None
     """Refuses a sampler that nobody knows, or that cannot search the space.
 
     Raises:
-        InputError: If the name is unknown, needs past tasks where there are none, or is CMA-ES in a space without
-            numbers.
+        InputError: If the name is unknown, needs past tasks or simple networks where there are none, or is CMA-ES in a
+            space without numbers.
     """
-    base = name.removesuffix(_ENQUEUED)
+    base = _without_head_start(name)
+    if name.endswith(_INITIAL) and not space.initial:
+        raise InputError(f"got the sampler {name!r} for a table without simple networks; take {base!r}, which is it.")
     if needs_sources(name) and ":" not in base and not has_sources:
         raise InputError(f"got the sampler {name!r}, which learns from past tasks; add --transfer.")
     if ":" in base:
@@ -254,9 +260,9 @@ def make_searcher(name: str, space: Space, seed: int, sources: Sources | None = 
     """A search by the sampler of that name.
 
     Args:
-        name: One of `SAMPLERS` or `TRANSFER_SAMPLERS`, or the import path of a callable that takes a space and, where
-            there are past tasks, those too, and returns a proposer or an Optuna sampler; it is given the seed where it
-            has a parameter of that name.
+        name: One of `SAMPLERS` or `TRANSFER_SAMPLERS`, with a head start or without, or the import path of a callable
+            that takes a space and, where there are past tasks, those too, and returns a proposer or an Optuna sampler;
+            it is given the seed where it has a parameter of that name.
         space: What is searched.
         seed: Seed of all its randomness.
         sources: Past tasks.
@@ -264,11 +270,17 @@ def make_searcher(name: str, space: Space, seed: int, sources: Sources | None = 
     Raises:
         InputError: If there is no such sampler.
     """
-    base = name.removesuffix(_ENQUEUED)
-    if base != name:
+    base = _without_head_start(name)
+    if name.endswith(_INITIAL):
+        return HeadStart(_searcher(base, space, seed, sources or {}), space.initial)
+    if name.endswith(_ENQUEUED):
         best = [task.candidates[int(task.values[:, 0].argmin())] for task in (sources or {}).values()]
         return HeadStart(_searcher(base, space, seed, {}), best)
     return _searcher(name, space, seed, sources or {})
+
+
+def _without_head_start(name: str) -> str:
+    return name.removesuffix(_INITIAL).removesuffix(_ENQUEUED)
 
 
 def make_proposer(name: str, space: Space) -> Proposer:

@@ -77,8 +77,35 @@ def test_stacked_cells_begin_with_a_chain_of_convolutions_past_which_the_input_s
     assert chosen == edges(CONV, NONE, CONV, SKIP, NONE, CONV)
 
 
-def test_bare_cells_with_operations_on_edges_begin_at_random() -> None:
-    assert CellSpace.nas_bench_201().initial == ()
+def test_each_operation_on_edges_is_a_chain_with_the_input_past_it_and_without() -> None:
+    space = CellSpace.nas_bench_201()
+    operations = ("nor_conv_1x1", CONV, "avg_pool_3x3")
+    assert [space.encode(candidate) for candidate in space.initial] == [
+        edges(operation, NONE, operation, past, NONE, operation) for past in (SKIP, NONE) for operation in operations
+    ]
+
+
+@pytest.mark.parametrize(
+    ("operations", "vertices", "n"),
+    [
+        (("none", "a"), 4, 1),  # no identity to pass the input on
+        (("none", "a", "skip"), 4, 2),
+        (("none", "a", "skip"), 2, 1),  # a chain of one operation has no room for anything past it
+        (("a", "skip"), 4, 0),  # without the zero operation every pair of vertices is joined
+        (("none", "skip"), 4, 0),
+    ],
+)
+def test_there_are_as_many_simple_cells_as_the_operations_make(
+    operations: tuple[str, ...], vertices: int, n: int
+) -> None:
+    space = CellSpace(operations, vertices=vertices, channels=(), hyperparameters={})
+    assert len(space.initial) == n
+    assert all("a" in cell.architecture.labels for cell in space.initial if cell.architecture)
+
+
+def test_stacked_cells_of_two_vertices_begin_with_a_convolution() -> None:
+    (simple,) = CellSpace(vertices=2).for_task("classification", 8).initial
+    assert simple.architecture is not None and CONV in simple.architecture.labels
 
 
 def test_each_operation_on_nodes_is_alone_in_two_patterns_of_links_that_take_turns() -> None:

@@ -17,11 +17,12 @@ from automl.proposers.base import Proposal
 from automl.proposers.nao import NAOProposer
 from automl.proposers.uniform import UniformProposer
 from automl.spaces.base import Space
+from automl.spaces.cell import CellSpace
 from studies.benchmark.command import benchmark, report
 from studies.benchmark.plots import curves, write_plot
 from studies.benchmark.regret import incumbents
 from studies.benchmark.runs import Plan, TableSource, read_runs, run, run_all, write_runs
-from studies.benchmark.samplers import ProposerSearcher, make_proposer, make_searcher
+from studies.benchmark.samplers import ProposerSearcher, check_sampler, make_proposer, make_searcher
 from studies.benchmark.tables import BenchmarkTask
 from studies.proposer_sampler import ProposerSampler
 
@@ -122,6 +123,18 @@ def test_what_the_model_thinks_best_is_reported_beside_the_incumbent(table: Benc
     found = run(plan(PATIENT), table)
     assert set(found.model_regret) == {found.regret[0]}
     assert run(plan("tpe"), table).model_regret == ()
+
+
+def test_any_sampler_can_be_handed_the_simple_networks_of_the_space_first(table: BenchmarkTask) -> None:
+    space = CellSpace.nas_bench_201()
+    searcher, asked = make_searcher("tpe+initial", space, 0), list[Candidate]()
+    for _ in range(len(space.initial) + 1):
+        asked.append(searcher.ask())
+        searcher.tell(asked[-1], 0.0)
+    assert tuple(asked[:-1]) == space.initial
+    check_sampler("tpe+initial", space)
+    with pytest.raises(InputError, match=r"'tpe\+initial' for a table without simple networks; take 'tpe'"):
+        check_sampler("tpe+initial", table.space)
 
 
 def seeded_by_its_sources(space: Space, sources: Mapping[str, Observations], seed: int) -> optuna.samplers.BaseSampler:
