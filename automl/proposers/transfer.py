@@ -319,9 +319,13 @@ class TransferProposer:
 
     @property
     def _begins_simply(self) -> bool:
-        """Whether a search begins with simple cells, from which the plain proposer's own model learns."""
+        """Whether a search begins with simple cells, from which the plain proposer's own model learns.
+
+        Sources that foretell one another well know more than these tell, and have the first word there, too.
+        """
         has_model = isinstance(self.plain, ForetellingProposer)
-        return has_model and self._listing is not None and bool(self.space.initial)
+        has_simple = has_model and self._listing is not None and bool(self.space.initial)
+        return has_simple and not leads(self._all_known.prior.foresight)
 
     @cached_property
     def _listing(self) -> Listing | None:

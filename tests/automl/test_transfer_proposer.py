@@ -222,15 +222,23 @@ def share_of_a(candidate: Candidate) -> float:
     return sum(label != "a" for label in labels) + 0.01 * len(labels)
 
 
-def cells(n: int, seed: int) -> Observations:
-    """The simple cells and then some random ones."""
+def cells(n: int, seed: int, *, own: float = 0.0) -> Observations:
+    """The simple cells and then some random ones, with losses that are the task's own to some degree."""
     generator = np.random.default_rng(seed)
     candidates = tuple(dict.fromkeys([*CELLS.initial, *(CELLS.sample(generator) for _ in range(9 * n))]))[:n]
-    return Observations(candidates, np.array([share_of_a(candidate) for candidate in candidates]))
+    losses = np.array([share_of_a(candidate) for candidate in candidates])
+    return Observations(candidates, losses + own * generator.standard_normal(n))
 
 
-def cells_with_sources(base: Proposer | None = None) -> TransferProposer:
-    return TransferProposer(CELLS, {f"past-{seed}": cells(20, seed) for seed in range(3)}, base, BRIEF)
+def cells_with_sources(base: Proposer | None = None, *, own: float = 1.5) -> TransferProposer:
+    return TransferProposer(CELLS, {f"past-{seed}": cells(20, seed, own=own) for seed in range(3)}, base, BRIEF)
+
+
+def test_sources_that_foretell_one_another_well_come_before_the_simple_cells() -> None:
+    proposer = cells_with_sources(own=0.0)
+    decision = proposer.decide(Observations(), np.random.default_rng(0))
+    assert (decision.model, decision.reason) == ("transfer", "too few trials to judge the sources")
+    assert decision.knowledge is not None and decision.knowledge.prior.foresight > 0.7
 
 
 def test_the_simple_cells_of_a_listed_space_come_before_what_sources_propose() -> None:
