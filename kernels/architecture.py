@@ -294,6 +294,23 @@ class Architecture:
         return cls.from_dict(fields)
 
 
+def check_networks(*lists: Iterable[Architecture] | None) -> None:
+    """Refuses what is no list of networks, such as a single one or a list of candidates that hold them.
+
+    Raises:
+        ValueError: If something else stands where a list of networks should; None does not.
+    """
+    for networks in lists:
+        if isinstance(networks, Architecture):
+            raise ValueError("got a network, expected a list of networks; put it in brackets: [x].")
+        strange = next((x for x in networks or () if not isinstance(x, Architecture)), None)
+        if strange is not None:
+            raise ValueError(
+                f"got a {type(strange).__name__} in a list of networks, expected Architecture(...) alone; of "
+                "candidates pass candidate.architecture."
+            )
+
+
 def _whole(value: int | None, what: str) -> int | None:
     """The value as an int, where it is a whole number of any type."""
     if value is None or type(value) is int:

@@ -16,7 +16,7 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 
-from kernels.architecture import Architecture, Family
+from kernels.architecture import Architecture, Family, check_networks
 from kernels.layer_costs import FORBIDDEN, LabelCosts, common_family, label_costs_for, layer_masses
 from kernels.path_lengths import path_lengths
 
@@ -75,13 +75,9 @@ def otmann_distances(
 
     Raises:
         ValueError: If the families are mixed, a label has no cost, a weight is negative or not finite, there is no
-            thread, or a network stands where a list of networks should.
+            thread, or something else stands where a list of networks should.
     """
-    for networks in (a, b):
-        if isinstance(networks, Architecture):
-            raise ValueError(
-                "got a network, expected a list of networks; put it in brackets: otmann_distances([x], [y])."
-            )
+    check_networks(a, b)
     return DistanceTable(nu_str, label_costs=label_costs, n_threads=n_threads).distances(a, b)
 
 

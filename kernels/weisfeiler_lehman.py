@@ -22,7 +22,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.sparse import csr_array
 
-from kernels.architecture import Architecture
+from kernels.architecture import Architecture, check_networks
 
 Floats = npt.NDArray[np.float64]
 Counts = Mapping[int, int]
@@ -56,8 +56,10 @@ def weisfeiler_lehman_kernel(
         A float64 array (len(a), len(b)) with entries in [0, 1].
 
     Raises:
-        ValueError: If `iterations` is negative or the direction unknown.
+        ValueError: If `iterations` is negative, the direction unknown, or something else stands where a list of
+            networks should.
     """
+    check_networks(a, b)
     graphs = [*a, *(b or ())]
     matrix = count_matrix(
         [weisfeiler_lehman_counts(graph, iterations, direction=direction, with_units=with_units) for graph in graphs]

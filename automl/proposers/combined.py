@@ -71,7 +71,7 @@ class CombinedProposer:
         Raises:
             ValueError: If `n` is below 1 or the observations have several objectives.
         """
-        check_request(observations, n)
+        check_request(observations, n, generator)
         proposals: list[Proposal] = []
         for _ in range(n):
             known = observations.with_pending(proposal.candidate for proposal in proposals)

@@ -210,7 +210,7 @@ class NAOProposer:
         Raises:
             ValueError: If `n` is below 1 or the observations have several objectives.
         """
-        check_request(observations, n)
+        check_request(observations, n, generator)
         seen = set(observations.digests)
         proposals: list[Proposal] = []
         if len(observations) >= self._n_startup:

@@ -55,11 +55,17 @@ class PoolSettings:
         n_evaluations: Acquisition evaluations of an evolving pool. The paper's code makes 25 sqrt(n) of them within 100
             and 500; for few observations that finds too little (BENCHMARKS.md, "a smooth trend").
         n_incumbents: Number of best observed candidates whose mutants begin the pool.
+
+    Raises:
+        ValueError: If a number of evaluations or incumbents is below 1.
     """
 
     listed_at_most: int = 30_000
     n_evaluations: int = 500
     n_incumbents: int = 10
+
+    def __post_init__(self) -> None:
+        check_counts(self, "n_evaluations", "n_incumbents")
 
 
 @dataclass(frozen=True)
@@ -81,7 +87,7 @@ class NASBOTProposer:
         pool: Settings of the pool.
 
     Raises:
-        ValueError: If `n_startup` is below 1, the acquisition function is unknown, or settings are none.
+        ValueError: If `n_startup` is below 1, a name is unknown, or settings are none.
     """
 
     space: Space
@@ -95,6 +101,8 @@ class NASBOTProposer:
         check_acquisition(self.acquisition)
         check_counts(self, "n_startup")
         check_kinds(self, gp=ArchitectureGPSettings, pool=PoolSettings)
+        if self.residuals not in (None, "value", "noise"):
+            raise ValueError(f"got residuals = {self.residuals!r}, expected 'value', 'noise' or None; choose one.")
 
     def propose(self, observations: Observations, n: int, generator: np.random.Generator) -> list[Proposal]:
         """The next `n` candidates, see `automl.proposers.base.Proposer`.
@@ -102,7 +110,7 @@ class NASBOTProposer:
         Raises:
             ValueError: If `n` is below 1 or the observations have several objectives.
         """
-        check_request(observations, n)
+        check_request(observations, n, generator)
         seen = set(observations.digests)
         search = self._search(observations, generator) if len(observations) >= self.n_before_model else None
         proposals: list[Proposal] = []

@@ -20,12 +20,16 @@ _TRIES = 100
 _RANDOM_STARTUP = 10
 
 
-def check_request(observations: Observations, n: int, *, objectives: int | None = 1) -> None:
+def check_request(
+    observations: Observations, n: int, generator: np.random.Generator, *, objectives: int | None = 1
+) -> None:
     """Refuses a number of proposals below one and, where `objectives` is given, observations with another number.
 
     Raises:
-        ValueError: If `n` is below 1 or the observations have several objectives.
+        ValueError: If `n` is below 1, the observations have several objectives, or the generator is none.
     """
+    if not isinstance(generator, np.random.Generator):
+        raise ValueError(f"got {generator!r} as generator, expected such as np.random.default_rng(0) makes; pass one.")
     if n < 1:
         raise ValueError(f"got a request for {n} proposals, expected at least 1; ask for one or more.")
     m = observations.values.shape[1]
@@ -57,7 +61,7 @@ def found_or_random(
     Raises:
         ValueError: If `n` is below 1 or the observations have several objectives.
     """
-    check_request(observations, n)
+    check_request(observations, n, generator)
     seen = set(observations.digests)
     begun = len(observations) + len(observations.pending)
     proposals = []

@@ -119,7 +119,7 @@ class ReplicatingProposer:
         Raises:
             ValueError: If `n` is below 1 or the observations have several objectives.
         """
-        check_request(observations, n)
+        check_request(observations, n, generator)
         known = averaged(observations)
         if not self._has_model(known):
             return self.nasbot.propose(known.observations, n, generator)

@@ -79,7 +79,7 @@ class SharedCandidatesProposer:
         Raises:
             ValueError: If `n` is below 1 or the observations have several objectives.
         """
-        check_request(observations, n)
+        check_request(observations, n, generator)
         decision = self.decide(observations, generator)
         proposals: list[Proposal] = []
         if decision.model == "transfer":

@@ -122,7 +122,7 @@ class TransferProposer:
         Raises:
             ValueError: If `n` is below 1 or the observations have several objectives.
         """
-        check_request(observations, n)
+        check_request(observations, n, generator)
         decision = self.decide(observations, generator)
         if decision.model == "transfer":
             return self.transferred(decision, observations, n, generator)

@@ -28,7 +28,7 @@ class UniformProposer:
         Raises:
             ValueError: If `n` is below 1.
         """
-        check_request(observations, n, objectives=None)
+        check_request(observations, n, generator, objectives=None)
         seen = set(observations.digests)
         proposals = []
         for _ in range(n):

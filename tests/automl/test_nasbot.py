@@ -350,11 +350,18 @@ def test_candidates_without_architecture_are_searched() -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "message"), [({"n_startup": 0}, "n_startup = 0"), ({"acquisition": "lucky"}, "'lucky'")]
+    ("arguments", "message"),
+    [({"n_startup": 0}, "n_startup = 0"), ({"acquisition": "lucky"}, "'lucky'"), ({"residuals": "all"}, "'all'")],
 )
 def test_settings_that_make_no_sense_are_refused(arguments: dict[str, object], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         NASBOTProposer(ChainSpace(), **arguments)  # type: ignore[arg-type]  # wrong on purpose
+
+
+@pytest.mark.parametrize("number", ["n_evaluations", "n_incumbents"])
+def test_a_pool_of_nothing_is_refused(number: str) -> None:
+    with pytest.raises(ValueError, match=f"got {number} = 0, expected at least 1"):
+        PoolSettings(**{number: 0})
 
 
 @pytest.mark.parametrize("kind", ["thompson", "ttei"])

@@ -160,15 +160,18 @@ def test_what_is_found_is_proposed_once_enough_is_known_or_pending_and_else_some
 
 
 def test_requests_for_none_and_observations_of_another_number_of_objectives_are_refused() -> None:
+    generator = np.random.default_rng(0)
     one, two = (Observations((number(0),), np.zeros((1, m))) for m in (1, 2))
-    check_request(one, 1)
-    check_request(two, 1, objectives=None)
+    check_request(one, 1, generator)
+    check_request(two, 1, generator, objectives=None)
+    with pytest.raises(ValueError, match="got 7 as generator, expected such as"):
+        check_request(one, 1, 7)  # type: ignore[arg-type]  # the mistake under test
     with pytest.raises(ValueError, match="got a request for 0 proposals"):
-        check_request(one, 0)
+        check_request(one, 0, generator)
     with pytest.raises(ValueError, match="got observations of 2 objectives, this proposer takes 1"):
-        check_request(two, 1)
+        check_request(two, 1, generator)
     with pytest.raises(ValueError, match="got observations of 1 objectives, this proposer takes 2"):
-        check_request(one, 1, objectives=2)
+        check_request(one, 1, generator, objectives=2)
     with pytest.raises(ValueError, match="got a request for 0 proposals"):
         found_or_random(ChainSpace(), one, 0, np.random.default_rng(0), lambda seen: None, n_random=0)
 

@@ -19,6 +19,7 @@ from kernels.architecture import Architecture
 from kernels.layer_costs import LabelCosts, common_family, label_costs_for, layer_masses
 from kernels.otmann import NU_STR, DistanceTable, otmann_distances
 from kernels.path_lengths import path_lengths
+from kernels.weisfeiler_lehman import weisfeiler_lehman_kernel
 from tests.kernels.networks import REFERENCE_GROUPS, cells, chain, cnns, mlps, reference, reference_networks
 
 Floats = npt.NDArray[np.float64]
@@ -158,12 +159,17 @@ def test_a_label_that_the_costs_lack_is_named() -> None:
         otmann_distances([chain(("conv3",), (8,))], label_costs=costs)
 
 
-def test_a_network_in_place_of_a_list_is_refused() -> None:
+def test_what_is_no_list_of_networks_is_refused() -> None:
     network = Architecture(("ip", "relu", "softmax", "op"), (None, 8, None, None), ((0, 1), (1, 2), (2, 3)))
     lists: Any
-    for lists in ((network,), ([network], network)):
-        with pytest.raises(ValueError, match="got a network, expected a list of networks"):
-            otmann_distances(*lists)
+    for lists, got in (
+        ((network,), "a network, expected a list of networks"),
+        (([network], network), "a network, expected a list of networks"),
+        (([network, "mlp"],), r"a str in a list of networks, expected Architecture\(...\) alone"),
+    ):
+        for compare in (otmann_distances, weisfeiler_lehman_kernel):
+            with pytest.raises(ValueError, match=f"got {got}"):
+                compare(*lists)
 
 
 @pytest.mark.parametrize("nu_str", [(), (-0.1,), (float("nan"),), (float("inf"), 0.1)])
