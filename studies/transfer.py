@@ -108,11 +108,10 @@ class TransferSampler(BaseSampler):
     ) -> None:
         if isinstance(source_studies, str):
             source_studies = (source_studies,)
-        if not len(source_studies) or (space is not None and search_space is not None):
-            raise ValueError(
-                f"got {len(source_studies)} source studies{' and both space and search_space' if space else ''}, "
-                "expected at least one and at most one of both; name studies, a glob, or 'all'."
-            )
+        if not len(source_studies):
+            raise ValueError("got 0 source studies, expected at least one; name studies, a glob, or 'all'.")
+        if space is not None and search_space is not None:
+            raise ValueError("got both space and search_space, expected at most one of them; leave one out.")
         check_sampler("base_sampler", base_sampler)
         if isinstance(base_sampler, GridSampler):
             raise ValueError(

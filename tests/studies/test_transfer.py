@@ -448,5 +448,8 @@ def test_a_database_of_past_studies_that_is_not_there_is_not_made(tmp_path: Path
 
 
 def test_no_source_at_all_is_refused() -> None:
-    with pytest.raises(ValueError, match="got 0 source studies"):
-        TransferSampler([])
+    for space in (None, ChainSpace()):
+        with pytest.raises(ValueError, match="got 0 source studies, expected at least one"):
+            TransferSampler([], space=space)
+    with pytest.raises(ValueError, match="got both space and search_space"):
+        TransferSampler(["past"], space=ChainSpace(), search_space={})
