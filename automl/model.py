@@ -6,6 +6,7 @@ code of others. Loading and predicting need torch and NumPy alone (pandas only t
 
 from __future__ import annotations
 
+import math
 import os
 import warnings
 from collections.abc import Mapping
@@ -24,10 +25,10 @@ from torch import Tensor, nn
 from automl.data.metrics import find_metric
 from automl.data.preprocessing import Preprocessor
 from automl.data.table_files import read_table
-from automl.data.tables import Table, as_column, as_table
+from automl.data.tables import Table, as_array, as_column, as_table
 from automl.data.targets import TargetCoding
 from automl.errors import InputError
-from automl.folders import file_digest, read_described, write_described, written_whole
+from automl.folders import MODEL, file_digest, read_described, write_described, written_whole
 from automl.network import assemble, predict_outputs
 from automl.observations import Candidate, Evaluation
 from automl.torch_threads import limited_threads
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
     from automl.task import Task
     from automl.trainer import TrainingResult
 
-_FORMAT, _VERSION, _MARKER, _WEIGHTS = "automl-model", 2, "model.json", "model.safetensors"
+_DESCRIPTION, _WEIGHTS = MODEL.files
 
 
 @dataclass(frozen=True, eq=False)
@@ -110,8 +111,8 @@ class Model:
         """Predictions [n]: class labels, or values in the target's units.
 
         Args:
-            data: A data frame, a mapping of columns, a list of rows as mappings, an array of rows x columns as trained
-                on, a `Table`, or the path of a CSV or Parquet file. Columns that were not trained on are ignored.
+            data: A data frame, a mapping of columns, a list of rows as mappings, an array of rows x columns or of
+                images, a `Table`, or the path of a CSV or Parquet file. Columns that were not trained on are ignored.
             notes: Takes one sentence for each column with levels unseen in training; without it they are warnings.
 
         Raises:
@@ -162,6 +163,8 @@ class Model:
     def _table(self, data: object) -> Table:
         if isinstance(data, str | Path):
             return read_table(data, text_columns=[levels.name for levels in self.preprocessor.texts])
+        if self.image_shape is not None:
+            _check_images(data, self.image_shape)
         return as_table(data, self.preprocessor.columns)
 
     def _predictions(self, table: Table, notes: list[str] | None) -> NDArray[np.float64]:
@@ -188,16 +191,14 @@ class Model:
         Raises:
             InputError: If `folder` exists and is no model's, or cannot be written.
         """
-        with written_whole(folder, _MARKER) as fresh:
+        with written_whole(folder, MODEL) as fresh:
             weights = save({name: tensor.contiguous() for name, tensor in self.state.items()})
             (fresh / _WEIGHTS).write_bytes(weights)  # whose errors, unlike those of save_file, are the system's
-            write_described(fresh / _MARKER, {**self._facts(), "sha256": file_digest(fresh / _WEIGHTS)})
+            write_described(fresh, MODEL, {**self._facts(), "sha256": file_digest(fresh / _WEIGHTS)})
         return Path(folder)
 
     def _facts(self) -> dict[str, Any]:
         return {
-            "format": _FORMAT,
-            "version": _VERSION,
             "task": {"name": self.task_name, "digest": self.task_digest},
             "metric": self.metric,
             "evaluation": {**asdict(self.evaluation), "metrics": dict(self.evaluation.metrics)},
@@ -215,7 +216,7 @@ class Model:
             InputError: If the folder is missing, truncated, damaged, or from a newer version.
         """
         path = Path(folder)
-        facts = read_described(path, _MARKER, _FORMAT, _VERSION)
+        facts = read_described(path, MODEL)
         weights = path / _WEIGHTS
         try:
             if file_digest(weights) != facts["sha256"]:
@@ -227,7 +228,7 @@ class Model:
             reason = " ".join(str(error).split())
             raise InputError(
                 f"the model in {str(folder)!r} is damaged or truncated ({type(error).__name__}: {reason}), expected "
-                f"{_MARKER} and {_WEIGHTS} as they were saved; save or copy it again."
+                f"{_DESCRIPTION} and {_WEIGHTS} as they were saved; save or copy it again."
             ) from error
 
     @classmethod
@@ -243,4 +244,16 @@ class Model:
             metric=facts["metric"],
             image_shape=None if shape is None else (shape[0], shape[1], shape[2]),
             evaluation=replace(evaluation, curve=tuple(evaluation.curve)),
+        )
+
+
+def _check_images(data: object, shape: ImageShape) -> None:
+    """Refuses arrays that are neither images of that shape nor rows of as many pixels, such as channels last."""
+    sizes = as_array(data).shape[1:] if isinstance(data, list | tuple) else tuple(getattr(data, "shape", ()))[1:]
+    expected = [shape, (math.prod(shape),), *([shape[1:]] if shape[0] == 1 else [])]
+    if sizes and not hasattr(data, "columns") and sizes not in expected:
+        got, trained = (" x ".join(map(str, sides)) for sides in (sizes, shape))
+        raise InputError(
+            f"got images of the shape {got}, expected {trained} (channels, height, width) as trained on; put the "
+            "channels first, resize them, or pass a single image as [image]."
         )

@@ -24,12 +24,21 @@ from automl.data.preprocessing import Preprocessor, fit_preprocessor
 from automl.data.recipe import ImageShape, Options, Recipe
 from automl.data.splits import split, strata_of
 from automl.data.table_files import read_table
-from automl.data.tables import Table, as_column, as_table, is_numeric, table_from_frame, without_row_numbers
+from automl.data.tables import (
+    Table,
+    as_array,
+    as_column,
+    as_table,
+    is_numeric,
+    missing,
+    table_from_frame,
+    without_row_numbers,
+)
 from automl.data.targets import Kind, Label, TargetCoding, fit_target
 from automl.errors import InputError, did_you_mean, listed, nearest
-from automl.folders import file_digest, read_described, write_described, written_whole
+from automl.folders import TASK, file_digest, read_described, write_described, written_whole
 
-_FORMAT, _VERSION, _MARKER, _ARRAYS = "automl-task", 2, "task.json", "arrays.npz"
+_DESCRIPTION, _ARRAYS = TASK.files
 _MIN_ROWS = 5
 _TOLD_IF_REPEATED = 0.1  # A share of the validation rows; a few are often chance.
 
@@ -158,19 +167,19 @@ class Task:
 
     @classmethod
     def from_frame(cls, frame: Any, *, target: str, name: str = "frame", **options: Unpack[Options]) -> Task:
-        """A task of a pandas data frame; arguments and errors as in `from_csv`."""
+        """A task of a data frame; arguments and errors as in `from_csv`."""
         recipe = Recipe(**options)
         task = _from_table(table_from_frame(frame), target, name, recipe, {"source": "arrays", "path": None})
         place = [str(column) for column in frame.columns].index(task.target.name)
-        return _with_truth_values(task, frame.iloc[:, place])
+        return _with_truth_values(task, frame[frame.columns[place]])
 
     @classmethod
     def from_arrays(cls, X: Any, y: Any, *, name: str = "arrays", **options: Unpack[Options]) -> Task:
         """A task of inputs and targets held in memory.
 
         Args:
-            X: Rows x columns (an array, a data frame or a mapping of columns), or images n x height x width or
-                n x channels x height x width (channels first).
+            X: Rows x columns (an array, a data frame, a mapping of columns or a list of rows), or images n x height x
+                width or n x channels x height x width (channels first).
             y: Targets [n].
             name: What people call the task.
             **options: As in `Recipe`; images need no `image_shape`.
@@ -179,7 +188,14 @@ class Task:
             InputError: If the data cannot be used, or X and y differ in length.
         """
         recipe = Recipe(**options)
+        if isinstance(X, list | tuple) and not any(isinstance(row, Mapping) for row in X):
+            X = as_array(X)
         shape = getattr(X, "shape", ())
+        if len(shape) > 4:
+            raise InputError(
+                f"got an array of {len(shape)} dimensions, expected rows x columns, or images as n x height x width or "
+                "n x channels x height x width; reshape it."
+            )
         if len(shape) in (3, 4) and recipe.image_shape is None:
             _check_channels_first(shape)
             recipe = replace(recipe, image_shape=tuple(shape[1:]) if len(shape) == 4 else (1, *shape[1:]))
@@ -206,15 +222,13 @@ class Task:
         for part_name, part in parts.items():
             if part is not None:
                 arrays |= {f"{part_name}_inputs": part.inputs, f"{part_name}_targets": part.targets}
-        with written_whole(folder, _MARKER) as fresh:
+        with written_whole(folder, TASK) as fresh:
             np.savez(fresh / _ARRAYS, allow_pickle=False, **arrays)
-            write_described(fresh / _MARKER, {**saved._facts(), "sha256": file_digest(fresh / _ARRAYS)})
+            write_described(fresh, TASK, {**saved._facts(), "sha256": file_digest(fresh / _ARRAYS)})
         return saved
 
     def _facts(self) -> dict[str, Any]:
         return {
-            "format": _FORMAT,
-            "version": _VERSION,
             "name": self.name,
             "metric": self.metric,
             "digest": self.digest,
@@ -232,7 +246,7 @@ class Task:
             InputError: If the folder is missing, damaged, or from a newer version.
         """
         path = Path(folder)
-        facts = read_described(path, _MARKER, _FORMAT, _VERSION)
+        facts = read_described(path, TASK)
         try:
             if file_digest(path / _ARRAYS) != facts["sha256"]:
                 raise ValueError(f"the checksum of {_ARRAYS} differs")
@@ -242,7 +256,7 @@ class Task:
         except (OSError, ValueError, LookupError, TypeError, AttributeError, zipfile.BadZipFile) as error:
             raise InputError(
                 f"the task in {str(folder)!r} is damaged or truncated ({type(error).__name__}: {error}), expected "
-                f"{_MARKER} and {_ARRAYS} as they were saved; save the task again."
+                f"{_DESCRIPTION} and {_ARRAYS} as they were saved; save the task again."
             ) from error
 
     @classmethod
@@ -291,7 +305,7 @@ def load_task(
     recipe = Recipe(**options)
     if text in BUILT_IN and not (target and Path(text).exists()):
         return _built_in(text, name or text, target, recipe)
-    if (Path(text) / _MARKER).is_file():
+    if (Path(text) / _DESCRIPTION).is_file():
         return Task.load(text)
     if not Path(text).exists() and not Path(text).suffix and os.sep not in text:
         raise InputError(
@@ -439,6 +453,12 @@ def _check_size(n_rows: int, name: str, recipe: Recipe, features: Table) -> None
         raise InputError(
             f"got images whose pixels {listed(texts)} are texts or truth values, expected numbers; write them as "
             "numbers, or leave the shape out."
+        )
+    empty = [column for column, values in features.columns.items() if missing(values).all()]
+    if recipe.image_shape is not None and empty:
+        raise InputError(
+            f"got images whose pixels {listed(empty)} are missing in all of them, expected a value at least in one; "
+            "fill them, with 0 for example."
         )
 
 

@@ -44,7 +44,7 @@ def keep_model(model: Model, models_dir: Path, trial_number: int) -> None:
 
 
 def kept_model(models_dir: Path, trial: FrozenTrial, task_digest: str) -> Model | None:
-    """The model that was kept when a trial ended; None where it is gone, or the folder holds another study's model.
+    """The model that was kept when a trial ended; None where it is gone or damaged, or it is another study's.
 
     Studies of one name share a folder where their storages do: all that lie on servers, and files of one folder whose
     names differ in their ending alone.
@@ -57,7 +57,11 @@ def kept_model(models_dir: Path, trial: FrozenTrial, task_digest: str) -> Model 
     folder = model_folder(models_dir, trial.number)
     if not folder.is_dir():
         return None
-    model = Model.load(folder)
+    try:
+        model = Model.load(folder)
+    except InputError as error:
+        _logger.warning("the model that was kept cannot be used: %s", error)
+        return None
     is_own = (model.task_digest, model.evaluation.value) == (task_digest, trial.value)
     return model if is_own else None
 

@@ -204,7 +204,7 @@ def as_table(data: object, names: Sequence[str] | None = None) -> Table:
         return Table({str(name): as_column(values) for name, values in data.items()})
     if isinstance(data, Sequence) and data and all(isinstance(row, Mapping) for row in data):
         return _table_of_rows(data)
-    array = np.asarray(data)
+    array = as_array(data)
     if array.ndim < 2:
         raise InputError(
             f"got data of the shape {array.shape}, expected a data frame, a mapping of columns, a list of rows as "
@@ -219,6 +219,23 @@ def as_table(data: object, names: Sequence[str] | None = None) -> Table:
     return Table({name: as_column(array[:, i]) for i, name in enumerate(names)})
 
 
+def as_array(data: object) -> NDArray[Any]:
+    """An array, or a list of them or of numbers, as one array.
+
+    Raises:
+        InputError: If the entries of a list differ in shape.
+    """
+    try:
+        array = np.asarray(data)
+        # NumPy would make texts of numbers that stand among texts.
+        return array if array.dtype.kind not in "US" or isinstance(data, np.ndarray) else np.asarray(data, np.object_)
+    except ValueError as error:
+        raise InputError(
+            "got a list whose entries differ in shape, expected as many values in each row and images of one size and "
+            "as many channels; fill, cut or resize them."
+        ) from error
+
+
 def _table_of_rows(rows: Sequence[Mapping[str, object]]) -> Table:
     """A table of rows by name, as services are sent them; what a row lacks is missing."""
     names = dict.fromkeys(name for row in rows for name in row)
@@ -226,12 +243,17 @@ def _table_of_rows(rows: Sequence[Mapping[str, object]]) -> Table:
 
 
 def table_from_frame(frame: Any) -> Table:
-    """A table of a pandas data frame: numbers, dates as days since 1970, spans of time as days, all else as texts.
+    """A table of a data frame: numbers, dates as days since 1970, spans of time as days, all else as texts.
+
+    Args:
+        frame: A frame of pandas, or one of another library whose columns are had by their names.
 
     Raises:
         InputError: If two columns have the same name.
     """
     check_names([str(name) for name in frame.columns])
+    if not hasattr(frame, "iloc"):
+        return Table({str(name): as_column(list(frame[name])) for name in frame.columns})
     return Table({str(name): _series_column(frame.iloc[:, i]) for i, name in enumerate(frame.columns)})
 
 
@@ -268,7 +290,7 @@ def as_column(values: object) -> Column:
         return _durations(array)
     items = [None if _is_missing(item) else item for item in array.tolist()]
     if all(item is None or (isinstance(item, _NUMBERS) and not isinstance(item, bool)) for item in items):
-        return np.array([np.nan if item is None else float(item) for item in items], dtype=np.float64)
+        return np.array([np.nan if item is None else _as_float(item) for item in items], dtype=np.float64)
     if all(item is None or isinstance(item, timedelta) for item in items):
         return _durations(np.array(["NaT" if item is None else item for item in items], dtype="timedelta64[us]"))
     texts = np.empty(len(items), dtype=object)
@@ -286,6 +308,14 @@ def _series_column(series: Any) -> Column:
     if kind == "m":
         return as_column(series.to_numpy(dtype="timedelta64[ns]"))
     return as_column(series.astype(object).where(series.notna(), None).to_numpy(dtype=object))
+
+
+def _as_float(number: Any) -> float:
+    """The number; infinite where it has too many digits, which `check_finite` tells."""
+    try:
+        return float(number)
+    except OverflowError:
+        return math.inf if number > 0 else -math.inf
 
 
 def _is_missing(item: object) -> bool:

@@ -44,7 +44,7 @@ from automl.spaces.hyperparameters import (
     constructor_arguments,
     encode_hyperparameters,
 )
-from automl.spaces.limits import check_least, check_task_kind
+from automl.spaces.limits import as_several, check_least, check_task_kind
 from automl.spaces.neighbours import perturbed
 from kernels.architecture import CNN_LABELS, MLP_LABELS, Architecture, Edge
 from kernels.layer_costs import operation_attributes
@@ -111,8 +111,9 @@ class CellSpace(Space):
 
     def __post_init__(self) -> None:
         for name in ("operations", "channels"):
-            object.__setattr__(self, name, tuple(getattr(self, name)))
-        object.__setattr__(self, "links", tuple(tuple(pattern) for pattern in self.links))
+            object.__setattr__(self, name, as_several(name, getattr(self, name)))
+        patterns = [as_several("a pattern of links", pattern) for pattern in as_several("links", self.links)]
+        object.__setattr__(self, "links", tuple(patterns))
         object.__setattr__(self, "hyperparameters", Hyperparameters(self.hyperparameters))
         check_task_kind(self.task_kind)
         self._check_operations()
@@ -122,6 +123,8 @@ class CellSpace(Space):
         check_names(self.hyperparameters, self._structure)
 
     def _check_operations(self) -> None:
+        if not all(isinstance(label, str) for label in self.operations):
+            raise ValueError(f"got the operations {self.operations}, expected texts; write the labels of operations.")
         taken = set(self.operations) & (CNN_LABELS | MLP_LABELS)
         if taken:
             raise ValueError(

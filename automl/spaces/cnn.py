@@ -26,6 +26,7 @@ from automl.spaces.hyperparameters import (
 from automl.spaces.layered import LayeredSpace
 from automl.spaces.limits import (
     as_pair,
+    as_several,
     check_assignment,
     check_depth,
     check_labels,
@@ -118,7 +119,7 @@ class CNNSpace(LayeredSpace):
     def __post_init__(self) -> None:
         for name in ("units", "fc_units"):
             object.__setattr__(self, name, as_pair(name, getattr(self, name)))
-        object.__setattr__(self, "labels", tuple(self.labels))
+        object.__setattr__(self, "labels", as_several("labels", self.labels))
         object.__setattr__(self, "hyperparameters", Hyperparameters(self.hyperparameters))
         check_task_kind(self.task_kind)
         check_limits("min_layers and max_layers", self.min_layers, self.max_layers)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from numbers import Integral
+from typing import Any
 
 from automl.parameters import Parameter, Value
 from automl.spaces.base import DECISION_OF_TASK
@@ -26,6 +27,13 @@ def as_pair(name: str, pair: Iterable[int]) -> tuple[int, int]:
             f"got {name} = {pair!r}, expected the fewest and the most such as (8, 64); give both."
         ) from None
     return low, high
+
+
+def as_several(name: str, items: object) -> tuple[Any, ...]:
+    """The items of a field as a tuple; raises ValueError where there is one alone, a text included."""
+    if isinstance(items, str) or not isinstance(items, Iterable):
+        raise ValueError(f"got {name} = {items!r}, expected several such; put it in brackets.")
+    return tuple(items)
 
 
 def check_limits(name: str, low: int, high: int, least: int = 1) -> None:

@@ -24,7 +24,15 @@ from automl.spaces.hyperparameters import (
     constructor_arguments,
 )
 from automl.spaces.layered import LayeredSpace
-from automl.spaces.limits import as_pair, check_assignment, check_depth, check_labels, check_limits, check_task_kind
+from automl.spaces.limits import (
+    as_pair,
+    as_several,
+    check_assignment,
+    check_depth,
+    check_labels,
+    check_limits,
+    check_task_kind,
+)
 from automl.spaces.wiring import (
     WIRING,
     Inputs,
@@ -85,7 +93,7 @@ class MLPSpace(LayeredSpace):
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "units", as_pair("units", self.units))
-        object.__setattr__(self, "activations", tuple(self.activations))
+        object.__setattr__(self, "activations", as_several("activations", self.activations))
         object.__setattr__(self, "hyperparameters", Hyperparameters(self.hyperparameters))
         check_task_kind(self.task_kind)
         check_limits("min_layers and max_layers", self.min_layers, self.max_layers, least=0)

@@ -13,6 +13,7 @@ from typing import Any, TextIO
 
 from numpy.typing import NDArray
 
+from automl.errors import InputError
 from automl.model import Model
 from studies.output_files import written_whole
 
@@ -55,14 +56,18 @@ def _as_file(data: Path) -> Iterator[Path]:
         yield data
         return
     with TemporaryDirectory() as folder:
-        kept = Path(folder) / ("standard-input.csv" if is_standard_input else "pipe.csv")
+        kept = Path(folder) / "rows.csv"
         with kept.open("wb") as file:
             if is_standard_input:
                 shutil.copyfileobj(sys.stdin.buffer, file)
             else:
                 with data.open("rb") as pipe:
                     shutil.copyfileobj(pipe, file)
-        yield kept
+        try:
+            yield kept
+        except InputError as error:
+            shown = "standard input" if is_standard_input else str(data)
+            raise InputError(str(error).replace(str(kept), shown)) from error
 
 
 def _write_csv(file: TextIO, names: Sequence[str], table: NDArray[Any]) -> None:

@@ -15,7 +15,7 @@ from automl.data.preprocessing import MAX_LEVELS
 from automl.data.recipe import ImageShape
 from automl.data.targets import Kind
 from automl.errors import InputError, nearest
-from automl.folders import check_place
+from automl.folders import MODEL, check_place
 from automl.spaces.base import Space
 from automl.spaces.cell import CellSpace
 from automl.spaces.cnn import CNNSpace
@@ -33,7 +33,6 @@ from studies.storage import DEFAULT_STORAGE, check_exists, check_lasting, defaul
 from studies.study import Study, create_study
 
 _SPACES = ("mlp", "cnn", "cell")
-_MODEL_FILE = "model.json"
 
 
 @dataclass(frozen=True)
@@ -185,7 +184,7 @@ def check_model_folder(folder: Path) -> None:
     Raises:
         InputError: If there is something else, or the place cannot be written.
     """
-    check_place(folder, _MODEL_FILE)
+    check_place(folder, MODEL)
 
 
 @contextmanager

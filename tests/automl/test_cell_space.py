@@ -281,3 +281,17 @@ def test_an_edit_of_a_cell_changes_it_where_its_hyperparameters_are_fixed() -> N
     generator = np.random.default_rng(0)
     candidate = space.sample(generator)
     assert all(space.mutate(candidate, generator) != candidate for _ in range(100))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"channels": 16}, "got channels = 16, expected several such"),
+        ({"operations": "abc"}, "got operations = 'abc', expected several such"),
+        ({"operations": ("none", 3)}, r"got the operations \('none', 3\), expected texts"),
+        ({"links": (0, 1)}, "got a pattern of links = 0, expected several such"),
+    ],
+)
+def test_one_thing_where_several_are_expected_is_refused(arguments: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        CellSpace(**arguments)

@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from numpy.typing import NDArray
 from scipy.special import softmax
 
 from automl.data.tables import as_table
@@ -124,6 +125,32 @@ def test_frames_mappings_arrays_and_files_give_the_same_predictions(
         np.testing.assert_array_equal(model.predict_proba(data), expected)
 
 
+def test_images_are_predicted_in_the_shape_that_was_trained_on_alone() -> None:
+    images = np.random.default_rng(0).normal(size=(40, 3, 6, 5))
+    model = trained(Task.from_arrays(images, np.arange(40) % 2), epochs=1)
+    expected = model.predict_proba(images)
+    for same in (list(images), images.reshape(40, -1)):
+        np.testing.assert_array_equal(model.predict_proba(same), expected)
+    assert model.predict([images[0]]).shape == model.predict(images[:1]).shape == (1,)
+    wrong: list[tuple[NDArray[np.float64], str]] = [
+        (images.transpose(0, 2, 3, 1), "6 x 5 x 3"),
+        (images[:, :, :, :4], "3 x 6 x 4"),
+        (images[0], "6 x 5"),
+        (np.zeros((4, 7)), "7"),
+    ]
+    for others, shape in wrong:
+        with pytest.raises(InputError, match=f"got images of the shape {shape}, expected 3 x 6 x 5"):
+            model.predict(others)
+
+
+def test_grey_images_may_leave_their_channel_out() -> None:
+    images = np.random.default_rng(0).normal(size=(40, 6, 5))
+    model = trained(Task.from_arrays(images, np.arange(40) % 2), epochs=1)
+    np.testing.assert_array_equal(model.predict(images), model.predict(images[:, None]))
+    with pytest.raises(InputError, match="got images of the shape 5, expected 1 x 6 x 5"):
+        model.predict(images[0])
+
+
 def test_unseen_levels_are_counted_and_told_and_missing_ones_are_taken(model: Model, frame: pd.DataFrame) -> None:
     strange = frame.assign(colour=["violet", "ochre", *frame["colour"][2:]])
     notes: list[str] = []
@@ -186,7 +213,7 @@ def described(folder: Path) -> dict[str, Any]:
     """A saved model's description as an older release would have written it."""
     facts: dict[str, Any] = json.loads((folder / "model.json").read_text())
     del facts["checksum"]
-    return facts
+    return facts | {"version": 2}
 
 
 def without_preprocessor(folder: Path) -> None:
@@ -215,7 +242,7 @@ def test_models_of_before_predict_the_probabilities_they_did(model: Model, frame
 DAMAGES: dict[str, tuple[Damage, str]] = {
     "weights cut short": (cut("model.safetensors", -8), "damaged or truncated"),
     "no weights": (lambda folder: (folder / "model.safetensors").unlink(), "damaged or truncated"),
-    "a newer version": (changed(version=3), "format version 3, expected at most 2"),
+    "a newer version": (changed(version=4), "format version 4, expected at most 3"),
     "another sort": (changed(format="song"), "no description of the sort 'automl-model'"),
     "no numbers": (changed(preprocessor={"numbers": None}), "damaged or truncated"),
     "a class too many": (changed(target={"classes": ["yes", "no", "perhaps"]}), "damaged or truncated"),

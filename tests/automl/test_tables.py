@@ -56,6 +56,36 @@ def test_rows_by_name_are_a_table_in_which_they_may_leave_gaps() -> None:
     assert table.columns["c"].tolist() == [None, "True"]
 
 
+class OtherFrame:
+    """A data frame of another library than pandas, as far as it is read here."""
+
+    columns = ("a", "b")
+    dtypes = ("Int64", "String")
+
+    def __getitem__(self, name: str) -> object:
+        return {"a": [1, None, 3], "b": ["x", "y", None]}[name]
+
+
+def test_frames_of_other_libraries_are_read_column_by_column() -> None:
+    table = as_table(OtherFrame())
+    np.testing.assert_array_equal(table.columns["a"], [1.0, np.nan, 3.0])
+    assert table.columns["b"].tolist() == ["x", "y", None]
+
+
+def test_numbers_of_a_list_of_rows_stay_numbers_beside_texts() -> None:
+    table = as_table([[1.5, "x"], [2, "y"]])
+    assert [column.tolist() for column in table.columns.values()] == [[1.5, 2.0], ["x", "y"]]
+
+
+def test_whole_numbers_of_hundreds_of_digits_are_infinite() -> None:
+    np.testing.assert_array_equal(as_column([10**400, -(10**400), 1]), [np.inf, -np.inf, 1.0])
+
+
+def test_rows_of_different_lengths_are_refused() -> None:
+    with pytest.raises(InputError, match="got a list whose entries differ in shape"):
+        as_table([[1, 2], [3]])
+
+
 def test_gaps_in_a_list_of_texts_are_missing_whatever_stands_for_them() -> None:
     assert as_column(["a", float("nan"), "b"]).tolist() == as_column(["a", None, "b"]).tolist() == ["a", None, "b"]
     assert as_column([1.0, 2.5, "b"]).tolist() == ["1", "2.5", "b"]

@@ -282,6 +282,25 @@ def test_images_with_missing_or_binary_pixels_keep_their_shape(pixels: str) -> N
     assert (task.image_shape, task.n_features) == ((1, 4, 4), 16)
 
 
+def test_a_list_of_images_is_as_good_as_an_array() -> None:
+    images = np.random.default_rng(0).normal(size=(40, 3, 6, 5))
+    for listed in (list(images), images.tolist()):
+        assert Task.from_arrays(listed, np.arange(40) % 2) == Task.from_arrays(images, np.arange(40) % 2)
+
+
+@pytest.mark.parametrize(
+    ("images", "message"),
+    [
+        ([np.zeros((4, 4)), np.zeros((4, 5))] * 20, "whose entries differ in shape"),
+        (np.zeros((40, 2, 2, 2, 2)), "an array of 5 dimensions, expected rows x columns, or images"),
+        (np.where(np.eye(4) > 0, np.nan, np.ones((40, 4, 4))), r"pixels 'x0', 'x5', 'x10', 'x15' are missing in all"),
+    ],
+)
+def test_images_that_cannot_be_learnt_from_are_refused(images: Any, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        Task.from_arrays(images, np.arange(40) % 2)
+
+
 def test_images_of_texts_are_refused() -> None:
     with pytest.raises(InputError, match=r"pixels 'x0', 'x1', .* are texts or truth values"):
         Task.from_arrays(np.eye(40, 4) > 0, np.arange(40) % 2, image_shape=(1, 2, 2))
@@ -343,7 +362,7 @@ def test_a_saved_task_whose_description_lacks_a_field_is_refused_as_damaged(tmp_
     load_task("iris").save(tmp_path / "task")
     facts = json.loads((tmp_path / "task" / "task.json").read_text())
     del facts[lost], facts["checksum"]  # which older releases did not write
-    (tmp_path / "task" / "task.json").write_text(json.dumps(facts))
+    (tmp_path / "task" / "task.json").write_text(json.dumps(facts | {"version": 2}))
     with pytest.raises(InputError, match=f"damaged or truncated .KeyError: '{lost}'"):
         Task.load(tmp_path / "task")
 

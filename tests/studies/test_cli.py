@@ -314,7 +314,9 @@ def test_rows_come_from_pipes_too(
     assert capsys.readouterr().out == expected
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"")))
     assert automl("predict", "fruit-random.model", "-") == 2
-    assert "standard-input.csv' is empty, expected a header" in capsys.readouterr().err
+    assert "'standard input' is empty, expected a header" in capsys.readouterr().err
+    assert automl("predict", "fruit-random.model", os.devnull) == 2
+    assert f"'{os.devnull}' is empty, expected a header" in capsys.readouterr().err
 
 
 def test_probabilities_have_a_column_for_each_class(copy: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -464,7 +466,7 @@ def test_bad_input_ends_in_one_sentence_and_writes_nothing(
             "run fruit.csv --target fruit --study fruit-random --max-layers 2 --epochs 2",
             "max_layers 8, got max_layers 2",
         ),
-        ("export fruit-random --to fruit.csv", "holds no model.json"),
+        ("export fruit-random --to fruit.csv", "is no folder"),
         ("export fruit-random --to fruit.csv/model", "cannot write 'fruit.csv/model'"),
         ("predict fruit-random.model no_colour.csv", "lack the column 'colour'"),
         ("predict fruit-random.model fruit.csv --output no/such/folder.csv", "cannot be written"),
