@@ -153,6 +153,8 @@ class Model:
         if y is None and self.target.name not in table.columns:
             raise InputError(f"the data lack the target {self.target.name!r}, expected it beside the inputs; add it.")
         column = table.columns[self.target.name] if y is None else as_column(y)
+        if not len(table):
+            raise InputError("got no rows, expected at least one to judge by; add rows.")
         if len(column) != len(table):
             raise InputError(f"got {len(table)} rows and {len(column)} targets, expected as many; cut or fill.")
         targets: NDArray[Any] = self.target.encode(column)

@@ -155,10 +155,15 @@ class Preprocessor:
         lacking = [name for name in self.names if name not in table.columns]
         if lacking:
             plural = "s" if len(lacking) > 1 else ""
+            there = (
+                f"the nearest names there are {nearest(lacking[0], table.columns)}"
+                if table.columns
+                else "there is none"
+            )
             raise InputError(
                 f"the data lack the column{plural} {', '.join(map(repr, lacking[:8]))}"
-                f"{' and others' if len(lacking) > 8 else ''}; expected every column that was trained on, and the "
-                f"nearest names there are {nearest(lacking[0], table.columns)}: add or rename."
+                f"{' and others' if len(lacking) > 8 else ''}; expected every column that was trained on, and "
+                f"{there}: add or rename."
             )
 
     def to_dict(self) -> dict[str, Any]:
@@ -193,7 +198,11 @@ def fit_preprocessor(
     """
     numeric = {name: column for name, column in table.columns.items() if _check_column(name, column, max_levels)}
     numbers = _fit_numbers({name: column[rows] for name, column in numeric.items()}, shared_scale)
-    notes = [] if shared_scale else [note for name, column in numeric.items() for note in _absurd_note(name, column)]
+    if shared_scale:
+        measured = {"the pixels": np.concatenate([np.empty(0), *numeric.values()])}
+    else:
+        measured = {f"column {name!r}": column for name, column in numeric.items()}
+    notes = [note for what, values in measured.items() for note in _absurd_note(what, values)]
     texts = []
     for name, column in table.columns.items():
         if name not in numeric:
@@ -247,8 +256,10 @@ def _fit_numbers(columns: Mapping[str, Column], shared_scale: bool) -> Numbers:
             indicated.append(name)
     if shared_scale and columns:
         pixels = np.concatenate([column.astype(np.float64) for column in columns.values()])
-        mean = [float(np.nanmean(pixels))] * len(columns)
-        scale = [standard_deviation(pixels[~np.isnan(pixels)])] * len(columns)
+        present = pixels[~np.isnan(pixels)]
+        usual = present[~_absurd(present)]
+        mean = [float(np.mean(usual)) if len(usual) else 0.0] * len(columns)
+        scale = [standard_deviation(usual)] * len(columns)
     return Numbers(tuple(columns), tuple(median), tuple(mean), tuple(scale), tuple(indicated))
 
 
@@ -261,14 +272,14 @@ def _absurd(values: NDArray[np.float64]) -> NDArray[np.bool_]:
     return far if high > low and far.mean() <= _MAX_ABSURD_SHARE else np.zeros(len(values), dtype=bool)
 
 
-def _absurd_note(name: str, column: Column) -> list[str]:
+def _absurd_note(what: str, column: Column) -> list[str]:
     values = column.astype(np.float64)
     present = values[~np.isnan(values)]
     strange = present[_absurd(present)]
     if not len(strange):
         return []
     return [
-        f"column {name!r}: {len(strange)} of {len(present)} values lie very far from the others, such as "
+        f"{what}: {len(strange)} of {len(present)} values lie very far from the others, such as "
         f"{strange[0]:g}, and count as very large or small ones; empty these cells if they stand for missing values."
     ]
 
@@ -292,8 +303,8 @@ def _numbers_of(table: Table, name: str) -> NDArray[np.float64]:
     numbers = as_numbers(column)
     if numbers is None:
         raise InputError(
-            f"column {name!r} holds the text {first_strange(column)!r}, expected numbers as in training; mend or empty "
-            "these cells."
+            f"column {name!r} holds the text {first_strange(column)!r}, expected numbers as in training, or dates such "
+            "as 2024-02-29 where there were dates; mend or empty these cells."
         )
     check_finite(name, numbers)
     return numbers

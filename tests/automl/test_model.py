@@ -177,6 +177,10 @@ def test_prediction_data_that_do_not_fit_get_one_sentence(model: Model, frame: p
     for data, expected in cases:
         with pytest.raises(InputError, match=expected):
             model.predict(data)
+    with pytest.raises(InputError, match=r"lack the columns .* that was trained on, and there is none: add"):
+        model.predict({})
+    with pytest.raises(InputError, match="got no rows, expected at least one to judge by"):
+        model.score(frame[:0])
     with pytest.raises(InputError, match="lack the target 'label'"):
         model.score(frame.drop(columns="label"))
     with pytest.raises(InputError, match="'maybe', expected one of the classes"):

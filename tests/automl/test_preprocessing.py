@@ -81,6 +81,20 @@ def test_a_few_absurd_values_leave_the_rest_of_the_column_readable_and_are_told(
     assert "'x': 2 of 302 values lie very far from the others, such as 1e+06" in notes[0]
 
 
+def test_one_absurd_pixel_leaves_the_others_readable_and_is_told() -> None:
+    pixels = np.random.default_rng(0).normal(size=(200, 4))
+    spoilt = pixels.copy()
+    spoilt[0, 0] = 1e6
+    scales = []
+    for images in (pixels, spoilt):
+        table = Table({f"x{i}": images[:, i] for i in range(4)})
+        preprocessor, notes = fit_preprocessor(table, np.arange(200), shared_scale=True)
+        scales.append(preprocessor.numbers.scale[0])
+    assert scales[1] == pytest.approx(scales[0], rel=0.01)
+    (note,) = notes
+    assert note.startswith("the pixels: 1 of 800 values lie very far from the others, such as 1e+06")
+
+
 @pytest.mark.parametrize(
     "values",
     [
