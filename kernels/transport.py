@@ -5,6 +5,7 @@ minimum-cost flow on a small bipartite graph with one more node, the root, at wh
 arcs u -> v at C_uv, u -> root and root -> v at 1. A network simplex solves it exactly. What makes it fast here:
 
 - Labels that can never be matched divide the problem into independent blocks, each far smaller than the whole.
+- Blocks of one layer against one or several, the most frequent, need no simplex: the cheapest are matched first.
 - The simplex starts from a greedy matching, the cheapest pair first, which is built as a tree without any pivot; where
   it is optimal, the first pricing says so.
 - Weights of the structural cost are taken in turn, each starting from the optimal tree of the one before.
@@ -18,32 +19,21 @@ a row or the root, a row's own arc points up, to the root, and a column's own ar
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, NamedTuple, TypeVar, cast
+from typing import NamedTuple
 
-import numba
 import numpy as np
 import numpy.typing as npt
+
+from kernels.compilation import compiled
 
 Floats = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]
 Booleans = npt.NDArray[np.bool_]
-Function = TypeVar("Function", bound=Callable[..., Any])
 
 _TOLERANCE = 1e-13  # reduced costs above minus this count as zero; costs are of the order of 1
 # Leaving two units of mass unmatched costs this, as in `kernels.layer_costs`; a constant of its own, since machine code
 # kept on disk would go on with the value it was compiled with.
 _FORBIDDEN = 2.0
-_FASTMATH = {"reassoc", "contract", "nnan", "nsz"}  # lets sums and minima be vectorised; inf is still respected
-
-
-def _compiled(function: Function) -> Function:
-    """Compiles on first use, keeping the machine code on disk where a place can be written."""
-    try:
-        dispatcher = numba.njit(function, cache=True, nogil=True, error_model="numpy", fastmath=_FASTMATH)
-    except RuntimeError:  # neither the package's folder nor the user's cache folder is writable
-        dispatcher = numba.njit(function, nogil=True, error_model="numpy", fastmath=_FASTMATH)
-    return cast(Function, dispatcher)
 
 
 class _Tree(NamedTuple):
@@ -64,29 +54,16 @@ class _Tree(NamedTuple):
     path: Integers
 
 
-@_compiled
-def _structural_costs(x: Floats, y: Floats) -> Floats:
-    """Mean absolute difference of path lengths, (n, m) from (n, K) and (m, K)."""
-    structure = np.empty((len(x), len(y)))
-    for u in range(len(x)):
-        for v in range(len(y)):
-            total = 0.0
-            for k in range(x.shape[1]):
-                total += abs(x[u, k] - y[v, k])
-            structure[u, v] = total / x.shape[1]
-    return structure
+@compiled
+def _structural_cost(x: Floats, y: Floats) -> float:
+    """Mean absolute difference of the path lengths, (K,) each, of two layers."""
+    total = 0.0
+    for k in range(len(x)):
+        total += abs(x[k] - y[k])
+    return total / len(x)
 
 
-@_compiled
-def _label_costs(mismatch: Floats, x: Integers, y: Integers) -> Floats:
-    costs = np.empty((len(x), len(y)))
-    for u in range(len(x)):
-        for v in range(len(y)):
-            costs[u, v] = mismatch[x[u], y[v]]
-    return costs
-
-
-@_compiled
+@compiled
 def _row_minimum(row: Floats, offsets: Floats) -> float:
     """The least of row + offsets; a loop without branches, which the compiler vectorises."""
     least = np.inf
@@ -95,7 +72,7 @@ def _row_minimum(row: Floats, offsets: Floats) -> float:
     return least
 
 
-@_compiled
+@compiled
 def _column_of_minimum(row: Floats, offsets: Floats) -> int:
     """Where row + offsets is least."""
     best, least = 0, np.inf
@@ -106,7 +83,7 @@ def _column_of_minimum(row: Floats, offsets: Floats) -> int:
     return best
 
 
-@_compiled
+@compiled
 def _greedy_tree(cost: Floats, a: Floats, b: Floats, tree: _Tree) -> None:
     """Makes the tree that matches greedily, the cheapest pair first.
 
@@ -140,7 +117,7 @@ def _greedy_tree(cost: Floats, a: Floats, b: Floats, tree: _Tree) -> None:
                 lows[row] = _row_minimum(cost[row], closed)
 
 
-@_compiled
+@compiled
 def _arc_cost(cost: Floats, n: int, root: int, node: int, above: int) -> float:
     """Cost of the arc between a node and its parent."""
     if above == root:
@@ -149,7 +126,7 @@ def _arc_cost(cost: Floats, n: int, root: int, node: int, above: int) -> float:
     return float(cost[row, column])
 
 
-@_compiled
+@compiled
 def _set_potentials(cost: Floats, tree: _Tree) -> None:
     """Sets the potentials that make every arc of the tree tight."""
     n = cost.shape[0]
@@ -172,7 +149,7 @@ def _set_potentials(cost: Floats, tree: _Tree) -> None:
             known[child] = 1
 
 
-@_compiled
+@compiled
 def _entering_arc(cost: Floats, potential: Floats) -> tuple[int, int, float]:
     """The arc (tail, head) of least reduced cost, and that cost; (-1, -1, 0) where none is negative."""
     n, m = cost.shape
@@ -194,7 +171,7 @@ def _entering_arc(cost: Floats, potential: Floats) -> tuple[int, int, float]:
     return tail, head, least
 
 
-@_compiled
+@compiled
 def _apex(tree: _Tree, tail: int, head: int, stamp: int) -> int:
     """The lowest node above both ends of the entering arc."""
     node = tail
@@ -207,7 +184,7 @@ def _apex(tree: _Tree, tail: int, head: int, stamp: int) -> int:
     return node
 
 
-@_compiled
+@compiled
 def _leaving_node(n: int, tree: _Tree, tail: int, head: int, apex: int) -> tuple[int, bool]:
     """The node whose arc leaves the tree, and whether it lies on the side of the entering arc's tail.
 
@@ -228,7 +205,7 @@ def _leaving_node(n: int, tree: _Tree, tail: int, head: int, apex: int) -> tuple
     return leaving, of_tail
 
 
-@_compiled
+@compiled
 def _push(n: int, tree: _Tree, tail: int, head: int, apex: int, amount: float) -> None:
     """Sends an amount around the cycle that the entering arc closes."""
     node = tail
@@ -241,7 +218,7 @@ def _push(n: int, tree: _Tree, tail: int, head: int, apex: int, amount: float) -
         node = tree.parent[node]
 
 
-@_compiled
+@compiled
 def _rehang(tree: _Tree, top: int, leaving: int, above: int, amount: float) -> None:
     """Hangs the subtree that the leaving arc cuts off below `above`, by its node `top`."""
     node = top
@@ -254,7 +231,7 @@ def _rehang(tree: _Tree, top: int, leaving: int, above: int, amount: float) -> N
         node = next_node
 
 
-@_compiled
+@compiled
 def _shift_potentials(tree: _Tree, top: int, root: int, change: float) -> None:
     """Adds a change to the potentials of all nodes below `top`, itself included.
 
@@ -268,7 +245,7 @@ def _shift_potentials(tree: _Tree, top: int, root: int, change: float) -> None:
             tree.potential[start] += change
 
 
-@_compiled
+@compiled
 def _simplex(cost: Floats, tree: _Tree, limit: int) -> bool:
     """Pivots a strongly feasible tree until it is optimal; false where `limit` pivots do not suffice."""
     n, m = cost.shape
@@ -292,7 +269,7 @@ def _simplex(cost: Floats, tree: _Tree, limit: int) -> bool:
     return False
 
 
-@_compiled
+@compiled
 def _total_cost(cost: Floats, tree: _Tree) -> float:
     n = cost.shape[0]
     root = n + cost.shape[1]
@@ -302,25 +279,61 @@ def _total_cost(cost: Floats, tree: _Tree) -> float:
     return total
 
 
-@_compiled
-def _set_costs(label_cost: Floats, structure: Floats, nu_str: float, cost: Floats) -> None:
+@compiled
+def _set_costs(mismatch: Floats, structure: Floats, nu_str: float, cost: Floats) -> None:
     for u in range(cost.shape[0]):
         for v in range(cost.shape[1]):
-            cost[u, v] = min(label_cost[u, v] + nu_str * structure[u, v], _FORBIDDEN)
+            cost[u, v] = min(mismatch[u, v] + nu_str * structure[u, v], _FORBIDDEN)
 
 
-@_compiled
+@compiled
+def _add_pair(a: float, b: float, structure: float, mismatch: float, nu_str: Floats, sums: Floats) -> None:
+    """Adds the least cost of one layer of mass `a` against another of mass `b`, for each weight."""
+    for g in range(len(nu_str)):
+        sums[g] += abs(a - b) + min(a, b) * min(mismatch + nu_str[g] * structure, _FORBIDDEN)
+
+
+@compiled
+def _add_star(
+    a: float, b: Floats, structure: Floats, mismatch: Floats, nu_str: Floats, cost: Floats, sums: Floats
+) -> None:
+    """Adds the least cost of one layer of mass `a` against several, for each weight: the cheapest are matched first."""
+    for g in range(len(nu_str)):
+        total = a
+        for v in range(len(b)):
+            cost[v] = min(mismatch[v] + nu_str[g] * structure[v], _FORBIDDEN)
+            total += b[v]
+        left = a
+        for _ in range(len(b)):
+            best = 0
+            for v in range(1, len(b)):
+                if cost[v] < cost[best]:
+                    best = v
+            if left <= 0.0 or cost[best] >= _FORBIDDEN:
+                break
+            matched = min(left, b[best])
+            total -= matched * (_FORBIDDEN - cost[best])
+            left -= matched
+            cost[best] = _FORBIDDEN
+        sums[g] += total
+
+
+@compiled
 def _add_block(
-    a: Floats, b: Floats, structure: Floats, label_cost: Floats, nu_str: Floats, tree: _Tree, limit: int, sums: Floats
+    a: Floats,
+    b: Floats,
+    structure: Floats,
+    mismatch: Floats,
+    nu_str: Floats,
+    cost: Floats,
+    tree: _Tree,
+    limit: int,
+    sums: Floats,
 ) -> bool:
     """Adds the least cost of one block, rows of mass `a` against columns of mass `b`, for each weight."""
     solved = True
-    cost = np.empty(structure.shape)
     for g in range(len(nu_str)):
-        _set_costs(label_cost, structure, nu_str[g], cost)
-        if len(a) == 1 and len(b) == 1:
-            sums[g] += abs(a[0] - b[0]) + min(a[0], b[0]) * cost[0, 0]
-            continue
+        _set_costs(mismatch, structure, nu_str[g], cost)
         if g == 0:
             _greedy_tree(cost, a, b, tree)
         solved &= _simplex(cost, tree, limit)
@@ -328,7 +341,7 @@ def _add_block(
     return solved
 
 
-@_compiled
+@compiled
 def solve_pairs(
     masses: Floats,
     labels: Integers,
@@ -354,26 +367,48 @@ def solve_pairs(
     Returns:
         The distances (P, G), and which pairs ran into the limit (P,).
     """
-    nodes = 1 + 2 * (blocks[:, -1] - blocks[:, 0]).max()
+    most = (blocks[:, -1] - blocks[:, 0]).max()
     tree = _Tree(
-        np.empty(nodes, np.int64),
-        np.empty(nodes),
-        np.empty(nodes),
-        np.empty(nodes, np.int64),
-        np.empty(nodes, np.int64),
+        np.empty(2 * most + 1, np.int64),
+        np.empty(2 * most + 1),
+        np.empty(2 * most + 1),
+        np.empty(2 * most + 1, np.int64),
+        np.empty(2 * most + 1, np.int64),
     )
+    structures, mismatches, costs = np.empty(most * most), np.empty(most * most), np.empty(most * most)
     distances = np.zeros((len(pairs), len(nu_str)))
     failed = np.zeros(len(pairs), np.bool_)
     for p in range(len(pairs)):
         x, y = pairs[p]
         for block in range(blocks.shape[1] - 1):
-            rows, columns = slice(blocks[x, block], blocks[x, block + 1]), slice(blocks[y, block], blocks[y, block + 1])
-            a, b = masses[rows], masses[columns]
-            if len(a) == 0 or len(b) == 0:
+            first, n = blocks[x, block], blocks[x, block + 1] - blocks[x, block]
+            second, m = blocks[y, block], blocks[y, block + 1] - blocks[y, block]
+            a, b = masses[first : first + n], masses[second : second + m]
+            if n == 0 or m == 0:
                 distances[p] += a.sum() + b.sum()
                 continue
-            structure = _structural_costs(lengths[rows], lengths[columns])
-            label_cost = _label_costs(mismatch, labels[rows], labels[columns])
-            if not _add_block(a, b, structure, label_cost, nu_str, tree, limit, distances[p]):
-                failed[p] = True
+            for u in range(n):
+                for v in range(m):
+                    structures[u * m + v] = _structural_cost(lengths[first + u], lengths[second + v])
+                    mismatches[u * m + v] = mismatch[labels[first + u], labels[second + v]]
+            structure, label_cost, cost = structures[: n * m], mismatches[: n * m], costs[: n * m]
+            if n == 1 and m == 1:
+                _add_pair(a[0], b[0], structure[0], label_cost[0], nu_str, distances[p])
+            elif n == 1:
+                _add_star(a[0], b, structure, label_cost, nu_str, cost, distances[p])
+            elif m == 1:
+                _add_star(b[0], a, structure, label_cost, nu_str, cost, distances[p])
+            else:
+                shape = (n, m)
+                failed[p] |= not _add_block(
+                    a,
+                    b,
+                    structure.reshape(shape),
+                    label_cost.reshape(shape),
+                    nu_str,
+                    cost.reshape(shape),
+                    tree,
+                    limit,
+                    distances[p],
+                )
     return distances, failed

@@ -4,9 +4,8 @@ The Weisfeiler-Lehman subtree kernel (Shervashidze et al. 2011; Ru et al. 2021, 
 label, then h times anew by its own colour and those of its neighbours, and counts all colours of all rounds. Here
 neighbours are told apart by direction. As a kernel on its own it is the cosine of two vectors of counts: positive
 semi-definite, 1 for a graph with itself, and linear in the size of the graphs; `kernels.count_kernel` weighs several
-sorts of counts. Label paths are the path encoding of BANANAS (White et al. 2021), counted. Colours are 64-bit digests
-of what they stand for, so that counts of graphs met at different times, or in different processes, have a vocabulary in
-common.
+sorts of counts. Colours are 64-bit digests of what they stand for, so that counts of graphs met at different times, or
+in different processes, have a vocabulary in common.
 """
 
 from __future__ import annotations
@@ -25,11 +24,11 @@ from scipy.sparse import csr_array
 from kernels.architecture import Architecture, check_networks
 
 Floats = npt.NDArray[np.float64]
+Integers = npt.NDArray[np.int64]
+Numbers = npt.NDArray[np.uint64]
 Counts = Mapping[int, int]
 Direction = Literal["parents", "children", "both"]
 
-_PATH_LIMIT = 512
-_LARGEST_COUNT = 255  # as `kernels.count_kernel` makes an element of every unit of a count
 _CACHED_NETWORKS = 8192
 _CACHED_DIGESTS = 65_536  # mutants share most of what is counted in them
 
@@ -112,36 +111,33 @@ def weisfeiler_lehman_counts(
 
 @lru_cache(maxsize=_CACHED_NETWORKS)
 def label_path_counts(architecture: Architecture) -> Counts:
-    """How many paths from "ip" to "op" read each sequence of labels.
-
-    The number of paths can grow exponentially with depth: at every layer the sequences beyond some hundreds are
-    dropped, those with the largest digests, so that different graphs keep the same ones; none is counted beyond 255.
-    """
-    return Counter(_label_paths(architecture)[architecture.output])
+    """How many paths from "ip" to "op" read each sequence of labels, 255 at most; see `kernels.label_paths`."""
+    sequences, counts, bounds = _label_sequences(architecture)
+    last = slice(bounds[-2], None)  # the output is the last layer of every order
+    return Counter(dict(zip(sequences[last].tolist(), counts[last].tolist(), strict=True)))
 
 
 @lru_cache(maxsize=_CACHED_NETWORKS)
 def label_prefix_counts(architecture: Architecture) -> Counts:
-    """How many paths from "ip" to any layer read each sequence of labels; the same are dropped."""
+    """How many paths from "ip" to any layer read each sequence of labels."""
     prefixes: Counter[int] = Counter()
-    for paths in _label_paths(architecture):
-        prefixes.update(paths)
+    sequences, counts, _ = _label_sequences(architecture)
+    for sequence, count in zip(sequences.tolist(), counts.tolist(), strict=True):
+        prefixes[sequence] += count
     return prefixes
 
 
-def _label_paths(architecture: Architecture) -> list[dict[int, int]]:
-    """The paths from "ip" to each layer, as digests of the labels that they read."""
-    paths: list[dict[int, int]] = [{}] * len(architecture)
-    for layer in architecture.topological_order:
-        parents = architecture.parents[layer]
-        reached = dict(paths[parents[0]]) if parents else {0: 1}
-        for parent in parents[1:]:
-            for path, count in paths[parent].items():
-                reached[path] = reached.get(path, 0) + count
-        label = architecture.labels[layer]
-        extended = {_digest((path, label)): count for path, count in reached.items()}
-        paths[layer] = {path: min(extended[path], _LARGEST_COUNT) for path in sorted(extended)[:_PATH_LIMIT]}
-    return paths
+def _label_sequences(architecture: Architecture) -> tuple[Numbers, Integers, Integers]:
+    # Deferred: numba takes half a second to import.
+    from kernels.label_paths import label_sequences
+
+    parents = architecture.parents
+    return label_sequences(
+        np.array(architecture.topological_order),
+        np.cumsum([0, *map(len, parents)]),
+        np.array([parent for layer in parents for parent in layer]),
+        np.array([_digest((label,)) for label in architecture.labels], dtype=np.uint64),
+    )
 
 
 @lru_cache(maxsize=_CACHED_NETWORKS)

@@ -14,8 +14,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.optimize import linprog
 
-from kernels import otmann, transport
+from kernels import otmann
 from kernels.architecture import Architecture
+from kernels.compilation import compiled
 from kernels.layer_costs import LabelCosts, common_family, label_costs_for, layer_masses
 from kernels.otmann import NU_STR, DistanceTable, otmann_distances
 from kernels.path_lengths import path_lengths
@@ -270,7 +271,7 @@ def test_machine_code_is_kept_in_memory_where_it_cannot_be_written(monkeypatch: 
     def function() -> NoReturn:
         raise NotImplementedError
 
-    assert transport._compiled(function) is function
+    assert compiled(function) is function
 
 
 def test_importing_the_module_leaves_numba_and_pot_alone() -> None:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from random import Random
 
 import numpy as np
@@ -114,6 +115,25 @@ def test_label_paths_are_counted_from_input_to_output() -> None:
     )
     assert sizes(label_path_counts(doubled)) == [2]
     assert set(label_path_counts(doubled)) == set(label_path_counts(chain(("fc", "fc"), (1, 1))))
+
+
+@settings(max_examples=25, deadline=None)
+@given(networks=st.lists(st.one_of(mlps(), cells()), min_size=2, max_size=4))
+def test_paths_counted_layer_by_layer_are_those_followed_one_by_one(networks: list[Architecture]) -> None:
+    followed = [Counter(sequences(network, network.input)) for network in networks]
+    counted = [label_path_counts(network) for network in networks]
+    for a, b in itertools.combinations(range(len(networks)), 2):
+        distances = [sum(abs(c[a][key] - c[b][key]) for key in {*c[a], *c[b]}) for c in (followed, counted)]
+        assert distances[0] == distances[1]
+
+
+def sequences(network: Architecture, layer: int) -> Iterator[tuple[str, ...]]:
+    """The labels along each path from a layer to the output."""
+    own = (network.labels[layer],)
+    if layer == network.output:
+        yield own
+    for child in network.children[layer]:
+        yield from (own + rest for rest in sequences(network, child))
 
 
 def test_paths_to_every_layer_are_counted_as_prefixes() -> None:
