@@ -17,6 +17,7 @@ from automl.errors import InputError
 
 if TYPE_CHECKING:
     from automl.data.metrics import Direction
+    from studies.benchmark.past_tasks import Past
     from studies.benchmark.runs import Plan, Run, TableSource
 
 _OWN, _LCBENCH = "table", "lcbench"
@@ -37,8 +38,9 @@ def benchmark(
             help="nasbot, nasbot-otmann (the paper's kernel alone), nao, nao-mutation (no latent steps), nao-single "
             "(one predictor), nao-supervised (no pre-training), nao-pseudo-labels, combined, evolution, local-search, "
             "uniform, random, tpe, gp, nsgaii, cmaes; NAME+initial for any with the space's simple networks first; "
-            "with --transfer also transfer, wscmaes, and NAME+enq for any; your own by its import path, "
-            "package.module:callable; repeatable."
+            "with --transfer also transfer, wscmaes, and NAME+enq for any; your own by the import path "
+            "package.module:callable of a function of the space (and of past evaluations by task, with --transfer; of "
+            "seed, if it has such a parameter) that returns a proposer or an Optuna sampler; repeatable."
         ),
     ] = None,
     trials: Annotated[int, typer.Option(help="Evaluations of a run.")] = 100,
@@ -51,7 +53,9 @@ def benchmark(
     ] = None,
     plot: Annotated[list[Path] | None, typer.Option(help="Plot of regret curves, .png or .html; repeatable.")] = None,
     target: Annotated[str | None, typer.Option(help="For a file: the column to optimise, or to predict.")] = None,
-    direction: Annotated[str, typer.Option(help="For a file: minimize or maximize the target.")] = "minimize",
+    direction: Annotated[
+        str | None, typer.Option(help="For a file: minimize or maximize the target; minimize by default.")
+    ] = None,
     noisy: Annotated[
         bool | None,
         typer.Option("--noisy/--exact", help="Evaluations give one stored seed, or the mean; by the table's custom."),
@@ -61,14 +65,16 @@ def benchmark(
         bool, typer.Option("--transfer", help="Samplers may learn from past evaluations of the family's other tasks.")
     ] = False,
     past: Annotated[
-        str, typer.Option(help="With --transfer: random, shared, tuned or flipped past evaluations.")
-    ] = "random",
-    past_trials: Annotated[int, typer.Option(help="With --transfer: past evaluations of each other task.")] = 100,
+        str | None,
+        typer.Option(help="With --transfer: random (the default), shared, tuned or flipped past evaluations."),
+    ] = None,
+    past_trials: Annotated[
+        int | None, typer.Option(help="With --transfer: past evaluations of each other task; 100 by default.")
+    ] = None,
     lcbench: Annotated[Path | None, typer.Option(help="Folder with YAHPO Gym's surrogate, for lcbench tasks.")] = None,
     list_tables: Annotated[bool, typer.Option("--list", help="Print the names of all tables and exit.")] = False,
 ) -> None:
     """Compare samplers on tables of evaluations."""
-    from studies.benchmark.past_tasks import Past
     from studies.benchmark.plots import check_plot, write_plot
     from studies.benchmark.runs import run_all
 
@@ -76,12 +82,14 @@ def benchmark(
         print("\n".join(_known_names(lcbench)))
         return
     names = _expanded(tables or [], lcbench)
-    sources = _trainings(names, target, epochs) or _sources(names, target, direction, noisy, lcbench)
+    sources = _trainings(names, target, direction, noisy, epochs)
+    sources = sources or _sources(names, target, direction, noisy, lcbench)
+    known_past = _past(transfer, past, past_trials)
     _check_numbers(seeds=seeds, first_seed=first_seed, workers=workers)
     for path in plot or []:
         check_plot(path)
-    if json is not None and not json.parent.is_dir():
-        raise InputError(f"got --json {str(json)!r}, whose folder does not exist; create the folder first.")
+    if json is not None:
+        _check_file(json)
     with _progress() as tell:
         runs = run_all(
             sources,
@@ -90,7 +98,7 @@ def benchmark(
             n_trials=trials,
             pending=pending,
             n_workers=workers,
-            past=Past.of(past, past_trials) if transfer else None,
+            past=known_past,
             family=_family(sources, lcbench) if transfer else (),
             file=json,
             progress=tell,
@@ -120,7 +128,7 @@ def _expanded(names: Sequence[str], lcbench: Path | None) -> list[str]:
 
 
 def _sources(
-    names: Sequence[str], target: str | None, direction: str, noisy: bool | None, lcbench: Path | None
+    names: Sequence[str], target: str | None, direction: str | None, noisy: bool | None, lcbench: Path | None
 ) -> list[TableSource]:
     """The tables that the arguments name; raises InputError where they name none."""
     from studies.benchmark.runs import TableSource
@@ -128,14 +136,15 @@ def _sources(
     if not names:
         raise InputError(f"got no table, expected {_USAGE}; 'automl benchmark --list' names the tables.")
     if names[0] != _OWN:
-        if target is not None:
-            raise InputError(f"got --target for published tables, which know their own; expected {_USAGE}.")
+        if target is not None or direction is not None:
+            option = "--direction" if target is None else "--target"
+            raise InputError(f"got {option} for published tables, which know their own; expected {_USAGE}.")
         return [_published(name, noisy, lcbench) for name in names]
     if len(names) != 2 or target is None:
         raise InputError(
             f"got {' '.join(names)!r} {'without' if target is None else 'with'} --target; expected {_USAGE}."
         )
-    return [TableSource(names[1], target, _direction(direction), noisy)]
+    return [TableSource(names[1], target, _direction(direction or "minimize"), noisy)]
 
 
 def _published(name: str, noisy: bool | None, lcbench: Path | None) -> TableSource:
@@ -146,6 +155,8 @@ def _published(name: str, noisy: bool | None, lcbench: Path | None) -> TableSour
         return TableSource(load_table(name, noisy=noisy).name, noisy=noisy)
     if lcbench is None:
         raise InputError(f"got {name!r} without --lcbench, expected the folder with YAHPO Gym's surrogate; name it.")
+    if noisy:
+        raise InputError(f"got --noisy for {name}, whose surrogate has one value for each candidate; leave it away.")
     return TableSource(name, folder=str(lcbench))
 
 
@@ -160,7 +171,20 @@ def _family(sources: Sequence[TableSource], lcbench: Path | None) -> list[TableS
     return [_published(name, sources[0].noisy, lcbench) for name in _expanded(sorted(families), lcbench)]
 
 
-def _trainings(names: Sequence[str], target: str | None, epochs: int | None) -> list[TableSource]:
+def _past(transfer: bool, kind: str | None, n_trials: int | None) -> Past | None:
+    """What samplers know of other tasks; raises InputError where it is described and not asked for."""
+    from studies.benchmark.past_tasks import Past
+
+    if transfer:
+        return Past.of(kind or "random", 100 if n_trials is None else n_trials)
+    if kind is not None or n_trials is not None:
+        raise InputError(f"got {'--past-trials' if kind is None else '--past'} without --transfer; add --transfer.")
+    return None
+
+
+def _trainings(
+    names: Sequence[str], target: str | None, direction: str | None, noisy: bool | None, epochs: int | None
+) -> list[TableSource]:
     """The trainings that the arguments name; none where they name tables."""
     from studies.benchmark.runs import TableSource
 
@@ -168,8 +192,13 @@ def _trainings(names: Sequence[str], target: str | None, epochs: int | None) -> 
     trained = [source for source in sources if source.is_trained]
     if trained and len(trained) < len(sources):
         raise InputError(f"got {' '.join(names)!r}, expected tables or trainings, not both; compare them one by one.")
-    if epochs is not None and (epochs < 1 or not trained):
-        raise InputError(f"got --epochs {epochs}, expected 1 or more, for trainings such as train/digits; mend it.")
+    if epochs is not None and not trained:
+        raise InputError("got --epochs for tables, whose values are stored; leave it away.")
+    if epochs is not None and epochs < 1:
+        raise InputError(f"got --epochs {epochs}, expected 1 or more; raise it.")
+    for option, value in (("--direction", direction), ("--noisy/--exact", noisy)):
+        if trained and value is not None:
+            raise InputError(f"got {option} for trainings, whose metric and randomness are their own; leave it away.")
     return trained
 
 
@@ -184,6 +213,13 @@ def _check_numbers(*, seeds: int, first_seed: int, workers: int | None) -> None:
     for option, number, least in (("--seeds", seeds, 1), ("--first-seed", first_seed, 0), ("--workers", workers, 1)):
         if number is not None and number < least:
             raise InputError(f"got {option} {number}, expected {least} or more; raise it.")
+
+
+def _check_file(path: Path) -> None:
+    if not path.parent.is_dir():
+        raise InputError(f"got --json {str(path)!r}, whose folder does not exist; create the folder first.")
+    if path.is_dir():
+        raise InputError(f"got --json {str(path)!r}, which is a folder; expected a file's name: choose another.")
 
 
 @contextmanager

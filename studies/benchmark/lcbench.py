@@ -59,6 +59,7 @@ class LCBenchTask:
     unit: str = "the distance from the best to the median validation accuracy"
     noisy: bool = False
     notes: tuple[str, ...] = ()
+    digest: str = ""
 
     def evaluate(self, candidate: Candidate, generator: np.random.Generator) -> float:
         """The candidate's validation accuracy in percent."""

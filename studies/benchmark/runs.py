@@ -68,21 +68,24 @@ class TableSource:
         """What tells its runs from those of others of the same name; empty for a published table."""
         direction = self.direction if self.target and not self.is_trained else ""
         epochs = "" if self.epochs is None else f"{self.epochs} epochs"
-        return ", ".join(part for part in (self.target, direction, epochs) if part)
+        return ", ".join(part for part in (self.target, direction, epochs, self.load().digest) if part)
 
     def load(self) -> BenchmarkTask:
         """The table; raises InputError as the function that loads its sort does."""
-        return _loaded(self)
+        file = Path(self.name.removeprefix(f"{FAMILY}/"))
+        return _loaded(self, file.stat().st_mtime_ns if self.target and file.is_file() else 0)
 
 
 @lru_cache(maxsize=64)
-def _loaded(source: TableSource) -> BenchmarkTask:
+def _loaded(source: TableSource, modified: int) -> BenchmarkTask:
+    """The table, read anew where the file behind it has been modified."""
+    del modified
     if source.folder:
         return load_lcbench(source.name, Path(source.folder))
     if source.is_trained:
         return load_trainings(source.name, source.target or None, source.epochs)
     if source.target:
-        return table_from_file(source.name, source.target, source.direction)
+        return table_from_file(source.name, source.target, source.direction, noisy=source.noisy)
     return load_table(source.name, noisy=source.noisy)
 
 
@@ -245,6 +248,10 @@ def _plans(
         if number < 1:
             raise InputError(f"got {number} {name}, expected at least 1; raise the number.")
     tables = {source: source.load() for source in sources}
+    names = [table.name for table in tables.values()]
+    for name in names:
+        if names.count(name) > 1:
+            raise InputError(f"got two tasks of the name {name!r}; compare them one by one, or rename a file.")
     for table, sampler in product(tables.values(), samplers):
         check_sampler(sampler, table.space, has_sources=past is not None)
     return {

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from importlib import import_module
-from inspect import signature
+from inspect import Parameter, signature
 from typing import Any, Final, Protocol, cast
 
 import numpy as np
@@ -242,7 +242,7 @@ def check_sampler(name: str, space: Space, *, has_sources: bool = False) -> None
     if needs_sources(name) and ":" not in base and not has_sources:
         raise InputError(f"got the sampler {name!r}, which learns from past tasks; add --transfer.")
     if ":" in base:
-        _imported(base)
+        _imported(base, has_sources=has_sources)
     elif base not in SAMPLERS and name not in TRANSFER_SAMPLERS:
         known = (*SAMPLERS, *TRANSFER_SAMPLERS)
         raise InputError(
@@ -268,7 +268,7 @@ def make_searcher(name: str, space: Space, seed: int, sources: Sources | None = 
         sources: Past tasks.
 
     Raises:
-        InputError: If there is no such sampler.
+        InputError: If there is no such sampler, or the callable returns something else.
     """
     base = _without_head_start(name)
     if name.endswith(_INITIAL):
@@ -303,16 +303,34 @@ def _searcher(name: str, space: Space, seed: int, sources: Sources) -> ProposerS
         return OptunaSearcher(OPTUNA_SAMPLERS[name](seed), space)
     if name in _PROPOSERS:
         return ProposerSearcher(make_proposer(name, space), seed)
-    make: MakeAny = _WITH_SOURCES[name] if name in _WITH_SOURCES else _seeded(_imported(name), seed)
-    made = make(space, sources) if sources else make(space)
-    return (
-        OptunaSearcher(made, space) if isinstance(made, optuna.samplers.BaseSampler) else ProposerSearcher(made, seed)
-    )
+    if name in _WITH_SOURCES:
+        return ProposerSearcher(_WITH_SOURCES[name](*_known(space, sources)), seed)
+    made = _seeded(_imported(name, has_sources=bool(sources)), seed)(*_known(space, sources))
+    if isinstance(made, optuna.samplers.BaseSampler):
+        return OptunaSearcher(made, space)
+    if not callable(getattr(made, "propose", None)):
+        raise InputError(
+            f"got the sampler {name!r}, which returned a {type(made).__name__}, expected a proposer or one of Optuna's "
+            "samplers; return one of these."
+        )
+    return ProposerSearcher(made, seed)
+
+
+def _known(space: Space, sources: Sources) -> tuple[Space] | tuple[Space, Sources]:
+    """What the maker of a sampler is called with."""
+    return (space, sources) if sources else (space,)
 
 
 def _seeded(make: MakeAny, seed: int) -> MakeAny:
     """The callable with its parameter `seed` filled in, where it has one."""
-    return partial(make, seed=seed) if "seed" in signature(make).parameters else make
+    return partial(make, seed=seed) if "seed" in _parameters(make) else make
+
+
+def _parameters(make: Callable[..., object]) -> Mapping[str, Parameter]:
+    try:
+        return signature(make).parameters
+    except ValueError:  # some written in C say nothing of theirs
+        return {}
 
 
 def _warm_cmaes(space: Space, seed: int, sources: Sources) -> optuna.samplers.BaseSampler:
@@ -337,7 +355,8 @@ def _warm_cmaes(space: Space, seed: int, sources: Sources) -> optuna.samplers.Ba
         return optuna.samplers.CmaEsSampler(seed=seed, warn_independent_sampling=False, source_trials=trials)
 
 
-def _imported(path: str) -> MakeAny:
+def _imported(path: str, *, has_sources: bool) -> MakeAny:
+    """The callable at an import path; raises InputError where there is none or it cannot be called with a space."""
     module, _, name = path.partition(":")
     try:
         found: Any = getattr(import_module(module), name)
@@ -345,5 +364,15 @@ def _imported(path: str) -> MakeAny:
         raise InputError(
             f"got the sampler {path!r}, which cannot be imported ({error}); expected 'package.module:callable' on the "
             "Python path: check the spelling."
+        ) from error
+    if not callable(found):
+        raise InputError(f"got the sampler {path!r}, a {type(found).__name__}, expected a callable; name another.")
+    given = ["space", "past"] if has_sources else ["space"]
+    try:
+        signature(found).bind(*given, **({"seed": 0} if "seed" in _parameters(found) else {}))
+    except (TypeError, ValueError) as error:
+        raise InputError(
+            f"got the sampler {path!r}, which cannot be called with {' and '.join(given)} ({error}), expected a "
+            "function of these that returns a proposer or one of Optuna's samplers; write one around it."
         ) from error
     return cast(MakeAny, found)

@@ -6,9 +6,10 @@ A table answers in microseconds what training would take hours for, so samplers 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property, lru_cache
+from hashlib import blake2b
 from pathlib import Path
 from typing import Final, Protocol
 
@@ -29,7 +30,6 @@ from studies.benchmark.packaged_tables import graph_hash, graph_values, grid_cho
 
 _PROTEIN_OPERATIONS: Final = ("gcn", "sage", "arma", "dense", "skip")
 _PACKAGE_LABELS: Final = {"dense": "fc"}
-_MISSING: Final = "missing"
 
 DATA_SETS: Final[Mapping[str, tuple[str, ...]]] = {
     "nb201": ("cifar10", "cifar100", "imagenet"),
@@ -63,6 +63,10 @@ class BenchmarkTask(Protocol):
     def notes(self) -> tuple[str, ...]:
         """What the user should be told."""
 
+    @property
+    def digest(self) -> str:
+        """What tells its data from others of the same name; empty where a name has one meaning alone."""
+
     def evaluate(self, candidate: Candidate, generator: np.random.Generator) -> float:
         """One evaluation."""
 
@@ -95,6 +99,7 @@ class Table:
         noisy: Whether `evaluate` answers with one of the seeds, drawn at random; else with the mean.
         test: The value of each row on data that no search may see, [rows]; None where it is not stored.
         notes: What the reader of the table decided and the user should be told.
+        digest: Digest of a file's evaluations; empty for published tables.
     """
 
     name: str
@@ -108,6 +113,7 @@ class Table:
     noisy: bool = False
     test: NDArray[np.float64] | None = None
     notes: tuple[str, ...] = ()
+    digest: str = ""
     _rows: dict[str, int] = field(default_factory=dict, repr=False)
 
     def row(self, candidate: Candidate) -> int:
@@ -160,7 +166,8 @@ def load_table(name: str, *, noisy: bool | None = None) -> Table:
             NAS-Bench-201 does, the others give the mean.
 
     Raises:
-        InputError: If the name is unknown or the package that holds the table is not installed.
+        InputError: If the name is unknown, the package that holds the table is not installed, or evaluations shall be
+            noisy where one value alone is stored.
     """
     family, _, start = name.partition("/")
     found = [data_set for data_set in DATA_SETS.get(family, ()) if data_set.startswith(start)] if start else []
@@ -178,8 +185,17 @@ def _load(family: str, data_set: str, noisy: bool | None) -> Table:
     if family == "nb201":
         return _nas_bench_201(data_set, noisy is not False)
     if family == "nbgraph":
+        _check_noisy(noisy, f"{family}/{data_set}", is_repeated=False)
         return _nas_bench_graph(data_set)
     return _hpobench(data_set, noisy is True) if family == "hpobench" else _hpolib(data_set, noisy is True)
+
+
+def _check_noisy(noisy: bool | None, name: str, *, is_repeated: bool) -> None:
+    if noisy and not is_repeated:
+        raise InputError(
+            f"got --noisy for {name}, which holds one value of each candidate, so that there is nothing to draw; "
+            "leave it away."
+        )
 
 
 def _nas_bench_201(data_set: str, noisy: bool) -> Table:
@@ -277,20 +293,24 @@ def _hpolib(data_set: str, noisy: bool) -> Table:
     )
 
 
-def table_from_file(path: str | Path, target: str, direction: Direction) -> Table:
+def table_from_file(path: str | Path, target: str, direction: Direction, *, noisy: bool | None = None) -> Table:
     """A table from one's own log of evaluations: a CSV or Parquet file with a row for each.
 
     Numeric columns are ordered, others categories; a missing value is a value of its own, the first in order. Columns
     of one value alone are left out, and so are rows whose target is missing or infinite. Rows that agree in everything
-    but the target are repetitions of one evaluation, and then an evaluation answers with a random one of them.
+    but the target are repetitions of one evaluation, and then an evaluation answers with a random one of them, unless
+    the mean is asked for.
 
     Args:
         path: The file.
         target: Name of the column that holds what is to be minimised or maximised.
         direction: "minimize" or "maximize".
+        noisy: Whether an evaluation answers with a random one of its repetitions, and not with their mean; None where
+            there are any.
 
     Raises:
-        InputError: If the file, the target or the direction will not do, or no two rows differ.
+        InputError: If the file, the target or the direction will not do, no two rows differ, or evaluations shall be
+            noisy where none is repeated.
     """
     if direction not in ("minimize", "maximize"):
         raise InputError(f"got the direction {direction!r}, expected 'minimize' or 'maximize'; choose one of these.")
@@ -305,7 +325,9 @@ def table_from_file(path: str | Path, target: str, direction: Direction) -> Tabl
         )
     rows = [tuple(map(int, row)) for row in np.stack([places for _, places in varying], axis=1)]
     space = TableSpace(tuple(column for column, _ in varying), tuple(rows))
-    return _own_table(Path(path).name, space, direction, rows, values, _reading_notes(len(data), columns, kept))
+    table = _own_table(Path(path).name, space, direction, rows, values, _reading_notes(len(data), columns, kept))
+    _check_noisy(noisy, table.name, is_repeated=table.noisy)
+    return table if noisy is None else replace(table, noisy=noisy)
 
 
 def _target_values(data: Data, target: str) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
@@ -327,10 +349,18 @@ def _column(name: str, data: Data, kept: NDArray[np.bool_]) -> tuple[Column, NDA
     values = data.columns[name][kept]
     absent = missing(values)
     known, inverse = np.unique(values[~absent], return_inverse=True)
-    choices: list[Value] = [_MISSING] if absent.any() else []
+    choices: list[Value] = [_name_of_missing(known.tolist())] if absent.any() else []
     places = np.zeros(len(values), dtype=np.int64)
     places[~absent] = inverse + len(choices)
     return Column(name, (*choices, *known.tolist()), ordered=is_numeric(data.columns[name])), places
+
+
+def _name_of_missing(known: Sequence[Value]) -> str:
+    """A name for missing values that no value of the column has."""
+    name = "missing"
+    while name in known:
+        name = f"({name})"
+    return name
 
 
 def _reading_notes(n_rows: int, columns: list[tuple[Column, NDArray[np.int64]]], kept: NDArray[np.bool_]) -> list[str]:
@@ -371,4 +401,5 @@ def _own_table(
         find=find,
         noisy=observed.shape[1] > 1,
         notes=tuple(notes),
+        digest=blake2b(repr((space, rows, values.tolist())).encode(), digest_size=8).hexdigest(),
     )

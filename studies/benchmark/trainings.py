@@ -44,6 +44,11 @@ class Trainings:
         return f"{FAMILY}/{self.task.name}"
 
     @property
+    def digest(self) -> str:
+        """The task's, which tells files of one name apart; empty for a built-in data set."""
+        return "" if self.task.reference["source"] == "built-in" else self.task.digest[:16]
+
+    @property
     def direction(self) -> Direction:
         """Whether small or large values of the metric are good."""
         return self.task.direction

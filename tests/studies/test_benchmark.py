@@ -164,6 +164,11 @@ def test_metalearn_tpe_says_what_it_needs(
         make_searcher("tests.benchmarks.metalearn_tpe:metalearn_tpe", table.space, 0, past)
 
 
+def test_a_callable_that_returns_no_sampler_is_refused(table: BenchmarkTask) -> None:
+    with pytest.raises(InputError, match="which returned a str, expected a proposer or one of Optuna's samplers"):
+        make_searcher("builtins:repr", table.space, 0)
+
+
 def test_repeated_candidates_are_told_in_the_order_in_which_they_were_asked_for(table: BenchmarkTask) -> None:
     searcher = make_searcher("random", table.space, 0)
     asked = [searcher.ask() for _ in range(40)]  # of 30 rows: some come twice
@@ -213,6 +218,31 @@ def test_runs_on_another_target_of_the_same_file_are_not_taken_for_those_asked_f
         (found,) = run_all([other], ["uniform"], [0], n_trials=3, n_workers=1, file=file)
         assert found.variant == other.variant
         assert len(read_runs(file)) == number
+
+
+def test_runs_of_a_file_are_not_taken_for_those_of_another_of_its_name_or_of_what_it_held_before(
+    source: TableSource, tmp_path: Path
+) -> None:
+    runs, other = tmp_path / "runs.json", tmp_path / "other" / "log.csv"
+    other.parent.mkdir()
+    other.write_text(LOG.replace(".5", ".75"))
+    first, second = (
+        run_all([asked], ["uniform"], [0], n_trials=3, n_workers=1, file=runs)[0]
+        for asked in (source, replace(source, name=str(other)))
+    )
+    assert second.observed == pytest.approx([value + 0.25 for value in first.observed])
+    Path(source.name).write_text(LOG.replace(".5", ".625"))
+    (third,) = run_all([source], ["uniform"], [0], n_trials=3, n_workers=1, file=runs)
+    assert third.observed == pytest.approx([value + 0.125 for value in first.observed])
+    assert read_runs(runs) == [first, second, third]
+
+
+def test_two_tasks_of_one_name_are_refused(source: TableSource, tmp_path: Path) -> None:
+    other = tmp_path / "other" / "log.csv"
+    other.parent.mkdir()
+    other.write_text(LOG)
+    with pytest.raises(InputError, match=r"got two tasks of the name 'log\.csv'"):
+        run_all([source, replace(source, name=str(other))], ["uniform"], [0], n_trials=3)
 
 
 def test_trainings_of_another_length_are_other_runs() -> None:
@@ -304,6 +334,17 @@ def test_the_command_lists_the_tables(capsys: pytest.CaptureFixture[str]) -> Non
         ({"tables": ["nb201/cifar10"], "trials": 0}, "got 0 trials"),
         ({"tables": ["nb201/cifar10"], "pending": 0}, "got 0 pending evaluations"),
         ({"tables": ["nb201/cifar10"], "seeds": 0}, "got --seeds 0"),
+        ({"tables": ["nb201/cifar10"], "direction": "minimize"}, "got --direction for published tables"),
+        ({"tables": ["nb201/cifar10"], "past": "shared"}, "got --past without --transfer"),
+        ({"tables": ["nb201/cifar10"], "past_trials": 10}, "got --past-trials without --transfer"),
+        ({"tables": ["nbgraph/cora"], "noisy": True}, "got --noisy for nbgraph/cora, which holds one value"),
+        ({"tables": ["train/iris"], "noisy": False}, "got --noisy/--exact for trainings"),
+        ({"tables": ["train/iris"], "direction": "maximize"}, "got --direction for trainings"),
+        ({"tables": ["train/iris"], "epochs": 0}, "got --epochs 0, expected 1 or more"),
+        ({"tables": ["nb201/cifar10"], "epochs": 3}, "got --epochs for tables"),
+        ({"tables": ["nb201/cifar10"], "sampler": ["optuna.samplers:RandomSampler"]}, "cannot be called with space"),
+        ({"tables": ["nb201/cifar10"], "sampler": ["optuna:__version__"]}, "a str, expected a callable"),
+        ({"tables": ["nb201/cifar10"], "json": Path()}, "which is a folder"),
         ({"tables": ["nb201/cifar10"], "plot": [Path("curves.pdf")]}, "ends in .png or .html"),
         ({"tables": ["nb201/cifar10"], "json": Path("/no/such/folder/runs.json")}, "folder does not exist"),
     ],

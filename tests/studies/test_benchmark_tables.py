@@ -176,6 +176,31 @@ def test_repeated_rows_of_a_log_make_its_evaluations_noisy(tmp_path: Path) -> No
     assert table.regret(table.mean(first)) == pytest.approx(0.22)
 
 
+def test_the_mean_of_repeated_rows_is_given_where_it_is_asked_for(tmp_path: Path) -> None:
+    path = tmp_path / "log.csv"
+    path.write_text(LOG)
+    table, generator = table_from_file(path, "error", "minimize", noisy=False), np.random.default_rng(0)
+    first = table.space.candidates[0] if table.space.candidates else None
+    assert first is not None
+    assert not table.noisy
+    assert [table.evaluate(first, generator) for _ in range(30)] == pytest.approx([0.32] * 30)
+
+
+def test_noise_is_refused_where_no_row_is_repeated(tmp_path: Path) -> None:
+    path = tmp_path / "log.csv"
+    path.write_text("x,error\n1,0.5\n2,0.6\n")
+    with pytest.raises(InputError, match=r"got --noisy for log\.csv, which holds one value of each candidate"):
+        table_from_file(path, "error", "minimize", noisy=True)
+
+
+def test_a_missing_value_is_told_from_the_text_that_says_so(tmp_path: Path) -> None:
+    path = tmp_path / "log.csv"
+    path.write_text("x,act,error\n1,missing,1\n2,,2\n3,relu,3\n")
+    space = table_from_file(path, "error", "minimize").space
+    assert isinstance(space, TableSpace)
+    assert [space.row(found)["act"] for found in space.candidates] == ["missing", "(missing)", "relu"]
+
+
 @pytest.mark.parametrize(
     ("target", "direction", "text", "message"),
     [

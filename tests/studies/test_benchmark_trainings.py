@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -26,6 +28,17 @@ def test_an_evaluation_is_the_metric_of_a_training_and_is_remembered(iris: Train
 def test_a_loss_is_its_own_regret_and_an_accuracy_what_is_missing_to_one(iris: Trainings) -> None:
     assert iris.regret(0.25) == iris.loss(0.25) == 0.25
     assert iris.unit == "log_loss on the validation part"
+
+
+def test_files_of_one_name_are_told_apart_and_built_in_data_need_not_be(iris: Trainings, tmp_path: Path) -> None:
+    digests = set()
+    for folder, factor in (("a", 1), ("b", 3)):
+        (tmp_path / folder).mkdir()
+        file = tmp_path / folder / "t.csv"
+        file.write_text("x,y\n" + "\n".join(f"{x},{factor * x}" for x in range(40)))
+        digests.add(load_trainings(f"train/{file}", "y").digest)
+    assert len(digests) == 2
+    assert iris.digest == ""
 
 
 def test_a_failed_training_counts_as_knowing_nothing(iris: Trainings) -> None:
