@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from numbers import Integral
+import math
+from numbers import Integral, Real
 
 
 def check_counts(settings: object, *names: str) -> None:
@@ -21,6 +22,22 @@ def check_counts(settings: object, *names: str) -> None:
             raise ValueError(f"got {name} = {count!r}, expected a whole number of at least 1; write one.")
         if count is not None and count < 1:
             raise ValueError(f"got {name} = {count}, expected at least 1; raise it.")
+
+
+def check_positive(settings: object, *names: str) -> None:
+    """Refuses settings in which a number is not above 0, or not finite.
+
+    Args:
+        settings: What has the fields.
+        *names: The fields' names.
+
+    Raises:
+        ValueError: If a field is not positive and finite, or no number.
+    """
+    for name in names:
+        value = getattr(settings, name)
+        if not isinstance(value, Real) or not 0.0 < float(value) < math.inf:
+            raise ValueError(f"got {name} = {value!r}, expected a positive, finite number; write one.")
 
 
 def check_kinds(settings: object, /, **kinds: type) -> None:

@@ -114,7 +114,7 @@ class Observations:
         failed: Candidates whose evaluation failed: infeasible, not to be proposed again.
 
     Raises:
-        ValueError: If values are not finite or do not match the candidates.
+        ValueError: If values are not finite or do not match the candidates, or something else stands among these.
     """
 
     candidates: tuple[Candidate, ...] = ()
@@ -123,20 +123,24 @@ class Observations:
     failed: tuple[Candidate, ...] = ()
 
     def __post_init__(self) -> None:
-        values = np.array(self.values, dtype=np.float64, ndmin=1)  # a copy: the caller's own array stays writable
+        for name in ("candidates", "pending", "failed"):
+            object.__setattr__(self, name, _candidates(name, getattr(self, name)))
+        try:
+            values = np.array(self.values, dtype=np.float64, ndmin=1)  # a copy: the caller's own array stays writable
+        except (TypeError, ValueError):
+            raise ValueError(f"got the values {self.values!r}, expected numbers; give one row a candidate.") from None
         if values.ndim == 1:
             values = values[:, None]
         if values.ndim != 2 or values.shape[0] != len(self.candidates):
             raise ValueError(
-                f"got {values.shape[0]} rows of values for {len(self.candidates)} candidates; give one row a candidate."
+                f"got values of the shape {values.shape} for {len(self.candidates)} candidates, expected one row a "
+                "candidate and one column an objective; mend the array."
             )
         if not np.isfinite(values).all():
             raise ValueError(
                 "got values that are NaN or infinite, expected finite losses; list such candidates as failed."
             )
         values.setflags(write=False)
-        for name in ("candidates", "pending", "failed"):
-            object.__setattr__(self, name, tuple(getattr(self, name)))
         object.__setattr__(self, "values", values)
 
     def __len__(self) -> int:
@@ -154,3 +158,16 @@ class Observations:
     def digests(self) -> frozenset[str]:
         """Digests of every candidate seen, pending and failed ones included: what is not to be proposed again."""
         return frozenset(candidate.digest for candidate in (*self.candidates, *self.pending, *self.failed))
+
+
+def _candidates(name: str, given: Any) -> tuple[Candidate, ...]:
+    if isinstance(given, str) or not isinstance(given, Iterable):
+        raise ValueError(f"got {name} = {given!r}, expected a list of candidates; put them in one.")
+    listed = tuple(given)
+    strange = next((entry for entry in listed if not isinstance(entry, Candidate)), None)
+    if strange is not None:
+        raise ValueError(
+            f"got a {type(strange).__name__} among {name}, expected Candidate(...) alone; of an architecture make "
+            "Candidate(architecture)."
+        )
+    return listed

@@ -17,6 +17,9 @@ Value = bool | int | float | str
 """What a parameter can be set to."""
 
 
+_LARGEST_INTEGER = 2**53  # beyond, not every integer is a float: positions in a range could not tell them apart
+
+
 @dataclass(frozen=True)
 class Float:
     """A real number from `low` to `high`, both included; searched on a logarithmic scale with `log`."""
@@ -27,6 +30,11 @@ class Float:
 
     def __post_init__(self) -> None:
         _check_range(self.low, self.high, self.log)
+        if not math.isfinite(float(self.high) - float(self.low)):
+            raise ValueError(
+                f"got the range {self.low} to {self.high}, whose width is beyond the largest number; narrow it, or "
+                "search the logarithm."
+            )
         for bound in ("low", "high"):
             object.__setattr__(self, bound, float(getattr(self, bound)))
 
@@ -64,6 +72,11 @@ class Int:
         for bound in ("low", "high"):
             if not float(getattr(self, bound)).is_integer():
                 raise ValueError(f"got the range {self.low} to {self.high}, expected whole bounds; round them.")
+            if abs(getattr(self, bound)) > _LARGEST_INTEGER:
+                raise ValueError(
+                    f"got the range {self.low} to {self.high}, expected bounds of at most {_LARGEST_INTEGER:,}; narrow "
+                    "it, or search the logarithm."
+                )
             object.__setattr__(self, bound, int(getattr(self, bound)))
 
     def sample(self, generator: np.random.Generator) -> int:
@@ -206,7 +219,7 @@ def _check_range(low: float, high: float, log: bool) -> None:
     for bound in (low, high):
         if not isinstance(bound, int | float | np.integer | np.floating):
             raise ValueError(f"got the bound {bound!r}, expected a number; give the lowest and the highest value.")
-    if not (math.isfinite(low) and math.isfinite(high) and low <= high):
+    if not (_is_finite(low) and _is_finite(high) and low <= high):
         raise ValueError(
             f"got the range {low} to {high}, expected finite bounds with low <= high; exchange or mend them."
         )
@@ -214,6 +227,13 @@ def _check_range(low: float, high: float, log: bool) -> None:
         raise ValueError(
             f"got the lower bound {low} on a logarithmic scale, expected a positive one; raise it or use log=False."
         )
+
+
+def _is_finite(bound: float) -> bool:
+    try:
+        return math.isfinite(bound)
+    except OverflowError:  # an integer of hundreds of digits
+        return False
 
 
 def _to_unit(value: float, low: float, high: float, log: bool) -> float:

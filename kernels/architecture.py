@@ -13,7 +13,8 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Literal
+from numbers import Integral
+from typing import Any, Literal, TypeVar
 
 from kernels.canonical_order import canonical_order, stable_colours
 
@@ -25,11 +26,13 @@ POOLS = ("max-pool", "avg-pool")
 RECTIFIERS = ("relu", "crelu", "leaky-relu", "softplus", "elu")
 SIGMOIDS = ("logistic", "tanh")
 DECISIONS = ("softmax", "linear")
+MOST_UNITS = 10**15  # of a layer; sums of products of two such are still numbers
 CNN_LABELS = frozenset({INPUT, OUTPUT, "fc", *DECISIONS, *CONVOLUTIONS, *RESIDUALS, *POOLS})
 MLP_LABELS = frozenset({INPUT, OUTPUT, *RECTIFIERS, *SIGMOIDS, *DECISIONS})
 
 Family = Literal["mlp", "cnn", "graph"]
 Edge = tuple[int, int]
+Entry = TypeVar("Entry")
 
 
 @dataclass(frozen=True)
@@ -41,7 +44,8 @@ class Architecture:
 
     Args:
         labels: One label a layer; exactly one "ip" and one "op".
-        units: One entry a layer: a positive number of units (channels), or None where the layer has none of its own.
+        units: One entry a layer: a positive number of units (channels) up to 10^15, or None where the layer has none of
+            its own.
         edges: Pairs (from, to) of layer indices; acyclic, and every layer lies on a path from "ip" to "op".
         strides: One entry a layer (1, 2 or None), or None for a network without strides.
 
@@ -56,11 +60,11 @@ class Architecture:
     strides: tuple[int | None, ...] | None = None
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "labels", tuple(self.labels))
-        object.__setattr__(self, "units", tuple([_whole(u, "units of") for u in self.units]))
-        object.__setattr__(self, "edges", tuple(sorted([_edge(edge) for edge in self.edges])))
+        object.__setattr__(self, "labels", _several(self.labels, "labels"))
+        object.__setattr__(self, "units", tuple([_whole(u, "units of") for u in _several(self.units, "units")]))
+        object.__setattr__(self, "edges", tuple(sorted([_edge(edge) for edge in _several(self.edges, "edges")])))
         if self.strides is not None:
-            strides = tuple([_whole(s, "a stride of") for s in self.strides])
+            strides = tuple([_whole(s, "a stride of") for s in _several(self.strides, "strides")])
             object.__setattr__(self, "strides", None if all(s is None for s in strides) else strides)
         self._check_fields()
         self._check_graph()
@@ -82,10 +86,10 @@ class Architecture:
                     "give the network one input and one output layer."
                 )
         for layer, units in enumerate(self.units):
-            if units is not None and units < 1:
+            if units is not None and not 1 <= units <= MOST_UNITS:
                 raise ValueError(
                     f"layer {layer} ({self.labels[layer]}) has {units} units, expected a positive number or None; "
-                    "raise it to 1 or more."
+                    f"choose one from 1 to {MOST_UNITS:,}."
                 )
         for layer, stride in enumerate(self.strides or ()):
             if stride not in (None, 1, 2):
@@ -267,12 +271,7 @@ class Architecture:
             raise ValueError(
                 f"got an architecture without {', '.join(missing)}; expected what Architecture.to_dict writes."
             )
-        try:
-            return cls(fields["labels"], fields["units"], fields["edges"], fields.get("strides"))
-        except TypeError as error:
-            raise ValueError(
-                f"got an architecture whose fields are no lists ({error}); expected what Architecture.to_dict writes."
-            ) from error
+        return cls(fields["labels"], fields["units"], fields["edges"], fields.get("strides"))
 
     def to_json(self) -> str:
         """`to_dict` as one line of JSON."""
@@ -294,21 +293,35 @@ class Architecture:
         return cls.from_dict(fields)
 
 
-def check_networks(*lists: Iterable[Architecture] | None) -> None:
-    """Refuses what is no list of networks, such as a single one or a list of candidates that hold them.
+def listed_networks(networks: Iterable[Architecture]) -> list[Architecture]:
+    """The networks of any iterable, a generator or an array too, as a list.
 
     Raises:
-        ValueError: If something else stands where a list of networks should; None does not.
+        ValueError: If it is none, such as a single network, or holds something else, such as candidates.
     """
-    for networks in lists:
-        if isinstance(networks, Architecture):
-            raise ValueError("got a network, expected a list of networks; put it in brackets: [x].")
-        strange = next((x for x in networks or () if not isinstance(x, Architecture)), None)
-        if strange is not None:
-            raise ValueError(
-                f"got a {type(strange).__name__} in a list of networks, expected Architecture(...) alone; of "
-                "candidates pass candidate.architecture."
-            )
+    if isinstance(networks, Architecture):
+        raise ValueError("got a network, expected a list of networks; put it in brackets: [x].")
+    if not isinstance(networks, Iterable):
+        raise ValueError(f"got {networks!r}, expected a list of networks; put them in one.")
+    listed = list(networks)
+    strange = next((x for x in listed if not isinstance(x, Architecture)), None)
+    if strange is not None:
+        raise ValueError(
+            f"got a {type(strange).__name__} in a list of networks, expected Architecture(...) alone; of "
+            "candidates pass candidate.architecture."
+        )
+    return listed
+
+
+def _several(entries: Iterable[Entry], what: str) -> tuple[Entry, ...]:
+    if isinstance(entries, str) or not isinstance(entries, Iterable):
+        raise ValueError(f"got {what} = {entries!r}, expected a list of them; put them in one.")
+    return tuple(entries)
+
+
+def is_whole(number: object) -> bool:
+    """Whether that is a whole number, of Python's or of another type."""
+    return isinstance(number, Integral)
 
 
 def _whole(value: int | None, what: str) -> int | None:
@@ -324,7 +337,9 @@ def _whole(value: int | None, what: str) -> int | None:
     return whole
 
 
-def _edge(edge: Sequence[int]) -> Edge:
+def _edge(edge: Iterable[int]) -> Edge:
+    if not isinstance(edge, Iterable):
+        raise ValueError(f"got the edge {edge!r}, expected two layer indices; give each edge as (from, to).")
     ends = tuple([_whole(end, "an edge to or from layer") for end in edge])
     if len(ends) != 2 or ends[0] is None or ends[1] is None:
         raise ValueError(f"got the edge {tuple(edge)}, expected two layer indices; give each edge as (from, to).")

@@ -70,10 +70,15 @@ class LabelCosts:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "labels", tuple(self.labels))
-        object.__setattr__(self, "table", tuple(tuple(float(cost) for cost in row) for row in self.table))
+        try:
+            object.__setattr__(self, "table", tuple(tuple(float(cost) for cost in row) for row in self.table))
+        except (TypeError, ValueError):
+            raise ValueError(
+                f"got the cost table {self.table!r}, expected a row of numbers for each label; write such rows."
+            ) from None
         n = len(self.labels)
-        if len(set(self.labels)) != n:
-            raise ValueError(f"got the labels {list(self.labels)}, expected each label once; drop the repeated one.")
+        if not n or len(set(self.labels)) != n:
+            raise ValueError(f"got the labels {list(self.labels)}, expected one or more, each once; mend the list.")
         if len(self.table) != n or any(len(row) != n for row in self.table):
             raise ValueError(
                 f"got a cost table of {len(self.table)} rows with {sorted({len(row) for row in self.table})} entries, "

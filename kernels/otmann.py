@@ -8,7 +8,7 @@ d_bar is d divided by the total mass of both networks, and so lies in [0, 1]. d 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
@@ -16,7 +16,7 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 
-from kernels.architecture import Architecture, Family, check_networks
+from kernels.architecture import Architecture, Family, is_whole, listed_networks
 from kernels.layer_costs import FORBIDDEN, LabelCosts, common_family, label_costs_for, layer_masses
 from kernels.path_lengths import path_lengths
 
@@ -54,9 +54,9 @@ class _Layers:
 
 
 def otmann_distances(
-    a: Sequence[Architecture],
-    b: Sequence[Architecture] | None = None,
-    nu_str: Sequence[float] = NU_STR,
+    a: Iterable[Architecture],
+    b: Iterable[Architecture] | None = None,
+    nu_str: Iterable[float] = NU_STR,
     label_costs: LabelCosts | None = None,
     n_threads: int = 1,
 ) -> tuple[Floats, Floats]:
@@ -75,10 +75,10 @@ def otmann_distances(
 
     Raises:
         ValueError: If the families are mixed, a label has no cost, a weight is negative or not finite, there is no
-            thread, or something else stands where a list of networks should.
+            thread, or something else stands where networks or costs should.
     """
-    check_networks(a, b)
-    return DistanceTable(nu_str, label_costs=label_costs, n_threads=n_threads).distances(a, b)
+    others = None if b is None else listed_networks(b)
+    return DistanceTable(nu_str, label_costs=label_costs, n_threads=n_threads).distances(listed_networks(a), others)
 
 
 class DistanceTable:
@@ -94,26 +94,23 @@ class DistanceTable:
         n_threads: Threads to divide the pairs among.
 
     Raises:
-        ValueError: If a weight is negative or not finite, or there is none, or a number is below 1.
+        ValueError: If a weight is negative or not finite, or there is none, a number is below 1, or the costs are none.
     """
 
     def __init__(
         self,
-        nu_str: Sequence[float] = NU_STR,
+        nu_str: Iterable[float] = NU_STR,
         *,
         label_costs: LabelCosts | None = None,
         max_networks: int = 2048,
         n_threads: int = 1,
     ) -> None:
-        self.nu_str = np.array(nu_str, dtype=np.float64)
-        if self.nu_str.ndim != 1 or not len(self.nu_str) or not (np.isfinite(self.nu_str) & (self.nu_str >= 0)).all():
-            raise ValueError(
-                f"got nu_str {nu_str!r}, expected at least one weight, each finite and not negative; "
-                f"the usual ones are {NU_STR}."
-            )
+        self.nu_str = checked_weights(nu_str)
         for name, number in (("max_networks", max_networks), ("n_threads", n_threads)):
-            if number < 1:
+            if not is_whole(number) or number < 1:
                 raise ValueError(f"got {name} = {number}, expected at least 1; raise it.")
+        if label_costs is not None and not isinstance(label_costs, LabelCosts):
+            raise ValueError(f"got label_costs = {label_costs!r}, expected LabelCosts(...); make and pass them.")
         self.max_networks = max_networks
         self.n_threads = n_threads
         self._given_costs = label_costs
@@ -233,6 +230,24 @@ class DistanceTable:
         rank[sorted(networks.tolist(), key=lambda network: self._layers[network].content)] = np.arange(len(networks))
         turned = rank[pairs[:, 0]] > rank[pairs[:, 1]]
         return np.where(turned[:, None], pairs[:, ::-1], pairs)
+
+
+def checked_weights(nu_str: Iterable[float]) -> Floats:
+    """Weights of the structural cost as an array (G,).
+
+    Raises:
+        ValueError: If a weight is negative or not finite, or there is none.
+    """
+    try:
+        weights = np.array(tuple(nu_str), dtype=np.float64)
+    except (TypeError, ValueError):
+        weights = np.empty(0)
+    if weights.ndim != 1 or not len(weights) or not (np.isfinite(weights) & (weights >= 0)).all():
+        raise ValueError(
+            f"got nu_str {nu_str!r}, expected at least one weight, each finite and not negative; "
+            f"the usual ones are {NU_STR}."
+        )
+    return weights
 
 
 def _layers(architecture: Architecture, family: Family, costs: LabelCosts) -> _Layers:

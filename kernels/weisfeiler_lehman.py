@@ -11,7 +11,7 @@ in different processes, have a vocabulary in common.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from hashlib import blake2b
 from math import log2
@@ -21,7 +21,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.sparse import csr_array
 
-from kernels.architecture import Architecture, check_networks
+from kernels.architecture import Architecture, is_whole, listed_networks
 
 Floats = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]
@@ -34,8 +34,8 @@ _CACHED_DIGESTS = 65_536  # mutants share most of what is counted in them
 
 
 def weisfeiler_lehman_kernel(
-    a: Sequence[Architecture],
-    b: Sequence[Architecture] | None = None,
+    a: Iterable[Architecture],
+    b: Iterable[Architecture] | None = None,
     iterations: int = 2,
     *,
     direction: Direction = "both",
@@ -55,16 +55,16 @@ def weisfeiler_lehman_kernel(
         A float64 array (len(a), len(b)) with entries in [0, 1].
 
     Raises:
-        ValueError: If `iterations` is negative, the direction unknown, or something else stands where a list of
+        ValueError: If `iterations` is no number from 0, the direction unknown, or something else stands where a list of
             networks should.
     """
-    check_networks(a, b)
-    graphs = [*a, *(b or ())]
+    first = listed_networks(a)
+    graphs = [*first, *(() if b is None else listed_networks(b))]
     matrix = count_matrix(
         [weisfeiler_lehman_counts(graph, iterations, direction=direction, with_units=with_units) for graph in graphs]
     )
     norms = np.sqrt(matrix.power(2).sum(axis=1))
-    rows, columns = slice(len(a)), slice(len(a)) if b is None else slice(len(a), None)
+    rows, columns = slice(len(first)), slice(len(first)) if b is None else slice(len(first), None)
     products = (matrix[rows] @ matrix[columns].T).toarray()
     cosines: Floats = products / np.outer(norms[rows], norms[columns])
     return cosines
@@ -89,9 +89,9 @@ def weisfeiler_lehman_counts(
         last_alone: Whether the colours of the last round alone are counted, and not those of all rounds together.
 
     Raises:
-        ValueError: If `iterations` is negative or the direction unknown.
+        ValueError: If `iterations` is no number from 0 or the direction unknown.
     """
-    if iterations < 0:
+    if not is_whole(iterations) or iterations < 0:
         raise ValueError(f"got {iterations} iterations, expected 0 or more; 1 to 3 are usual.")
     if direction not in get_args(Direction):
         raise ValueError(f"got the direction {direction!r}, expected 'parents', 'children' or 'both'; choose one.")

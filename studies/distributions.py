@@ -29,8 +29,15 @@ def to_distributions(parameters: Mapping[str, Parameter]) -> dict[str, BaseDistr
 def to_parameter(distribution: BaseDistribution) -> Parameter | None:
     """The parameter with the same range or choices; a parameter has no steps, which `on_grid` puts back.
 
-    None for choices that are no plain values, and for distributions of other kinds.
+    None for choices that are no plain values, for ranges too wide for one, and for distributions of other kinds.
     """
+    try:
+        return _to_parameter(distribution)
+    except ValueError:  # Optuna's ranges may be wider than ours
+        return None
+
+
+def _to_parameter(distribution: BaseDistribution) -> Parameter | None:
     match distribution:
         case FloatDistribution():
             return Float(distribution.low, distribution.high, distribution.log)

@@ -7,6 +7,7 @@ left out: nothing here is fatal to the study that wants to learn.
 from __future__ import annotations
 
 import logging
+import reprlib
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
@@ -97,8 +98,8 @@ class PastStudies:
         for source in self.sources:
             if not isinstance(source, SourceStudy):
                 raise ValueError(
-                    f"got {source!r} as a source study, expected a study or a name, a glob of names or 'all'; "
-                    "load the study first, or write its name."
+                    f"got {reprlib.repr(source)} as a source study, expected a study or a name, a glob of names "
+                    "or 'all'; load the study first, or write its name."
                 )
 
     def tasks(self, target: optuna.Study) -> list[SourceTask]:

@@ -48,7 +48,7 @@ class NASBOTSampler(ProposerSampler):
         independent_sampler: Answers for parameters that are not the space's; random by default.
 
     Raises:
-        ValueError: If `n_startup_trials` is below 1 or the acquisition function is unknown.
+        ValueError: If `n_startup_trials` is below 1, the acquisition function is unknown, or settings are none.
     """
 
     def __init__(
@@ -70,8 +70,14 @@ class NASBOTSampler(ProposerSampler):
         from automl.proposers.replication import ReplicatingProposer
 
         nasbot = NASBOTProposer(
-            space, n_startup=n_startup_trials, acquisition=acquisition, gp=gp, pool=pool or PoolSettings()
+            space,
+            n_startup=n_startup_trials,
+            acquisition=acquisition,
+            gp=gp,
+            pool=PoolSettings() if pool is None else pool,
         )
+        if not isinstance(noisy, bool):
+            raise ValueError(f"got noisy = {noisy!r}, expected True or False; choose one.")
         self.nasbot = ReplicatingProposer(nasbot) if noisy else nasbot
         super().__init__(
             self.nasbot, seed=seed, n_startup_trials=n_startup_trials, independent_sampler=independent_sampler

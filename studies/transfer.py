@@ -11,7 +11,7 @@ from __future__ import annotations
 import logging
 import operator
 import time
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal, get_args
 
@@ -24,6 +24,7 @@ from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
 from automl.observations import Observations
+from automl.parameters import Parameter
 from automl.proposers.base import Proposal, Proposer
 from automl.proposers.shared_candidates import Method, SharedCandidatesProposer
 from automl.proposers.transfer import TransferProposer, TransferSettings
@@ -34,7 +35,7 @@ from automl.spaces.flat import FlatSpace
 from automl.transfer_features import SourceTask
 from automl.transfer_guard import CHECKPOINTS
 from studies.attributes import PROPOSAL, TRANSFER, json_ready
-from studies.distributions import on_grid, to_distributions, to_parameter
+from studies.distributions import on_grid, to_distribution, to_distributions, to_parameter
 from studies.history import History, is_decided
 from studies.past_studies import PastStudies, SourceStudy
 from studies.proposer_sampler import (
@@ -67,9 +68,11 @@ class TransferSampler(BaseSampler):
     """Learns from past studies, and hands over to its base sampler where they do not help.
 
     Args:
-        source_studies: What to learn from: studies of ours or of Optuna, names, globs such as "mnist-*", or "all".
+        source_studies: What to learn from: studies of ours or of Optuna, names, globs such as "mnist-*", or "all"; one
+            alone or a list.
         space: The space that the study searches, for networks; None for a plain Optuna study.
-        search_space: Distributions that a plain study's objective asks for, by name. By default those that all its
+        search_space: What a plain study's objective asks for by name, as distributions of Optuna or parameters such as
+            `Float(0, 1)`. By default those that all its
             finished trials have asked for; before the first trial has finished those of the sources are tried.
         storage: Where names are looked up, a URL or an Optuna storage; the target study's own by default.
         base_sampler: Who proposes otherwise; NASBOT in a space of ours, TPE in a plain study.
@@ -81,8 +84,9 @@ class TransferSampler(BaseSampler):
 
     Raises:
         ValueError: If there is no source or one is neither a study nor text, both a space and a search space are given,
-            the base sampler is none or a GridSampler, the settings are none, the method is unknown, the seed is no
-            whole number, or the storage's URL names no database that can be opened.
+            the search space holds something else than distributions, the base sampler is none or a GridSampler, the
+            settings are none, the method is unknown, the seed is no whole number, or the storage's URL names no
+            database that can be opened.
 
     Example:
         >>> import optuna
@@ -96,19 +100,18 @@ class TransferSampler(BaseSampler):
 
     def __init__(
         self,
-        source_studies: Sequence[SourceStudy],
+        source_studies: SourceStudy | Iterable[SourceStudy],
         *,
         space: Space | None = None,
-        search_space: Mapping[str, BaseDistribution] | None = None,
+        search_space: Mapping[str, BaseDistribution | Parameter] | None = None,
         storage: str | BaseStorage | None = None,
         base_sampler: BaseSampler | None = None,
         seed: int | None = None,
         settings: TransferSettings | None = None,
         method: Literal["model"] | Method = "model",
     ) -> None:
-        if isinstance(source_studies, str):
-            source_studies = (source_studies,)
-        if not len(source_studies):
+        sources = _several(source_studies)
+        if not sources:
             raise ValueError("got 0 source studies, expected at least one; name studies, a glob, or 'all'.")
         if space is not None and search_space is not None:
             raise ValueError("got both space and search_space, expected at most one of them; leave one out.")
@@ -121,7 +124,7 @@ class TransferSampler(BaseSampler):
         self.seed = checked_seed(seed)
         self.base_sampler = base_sampler or _default_base(space, self.seed)
         self._space = space
-        self._search_space = None if search_space is None else dict(search_space)
+        self._search_space = None if search_space is None else _as_distributions(search_space)
         self._settings = TransferSettings() if settings is None else settings
         if not isinstance(self._settings, TransferSettings):
             raise ValueError(f"got settings = {settings!r}, expected TransferSettings(...); make and pass them.")
@@ -129,7 +132,7 @@ class TransferSampler(BaseSampler):
         if isinstance(storage, str):
             check_exists(storage)
             storage = open_storage(storage)
-        self._past = PastStudies(tuple(source_studies), storage, space, self._settings.sources.rows_at_most)
+        self._past = PastStudies(sources, storage, space, self._settings.sources.rows_at_most)
         self._sources: list[SourceTask] = []
         self._stage: tuple[Hashable, int, int] | None = None
         self._target: _Target | None = None
@@ -287,6 +290,30 @@ def _checked(method: Literal["model"] | Method) -> Literal["model"] | Method:
     if method not in known:
         raise ValueError(f"got the method {method!r}, expected one of {', '.join(known)}; choose one of these.")
     return method
+
+
+def _several(sources: SourceStudy | Iterable[SourceStudy]) -> tuple[SourceStudy, ...]:
+    """The sources; what is none is left to `PastStudies` to refuse."""
+    if isinstance(sources, SourceStudy):
+        return (sources,)
+    return tuple(sources) if isinstance(sources, Iterable) else (sources,)
+
+
+def _as_distributions(search_space: Mapping[str, BaseDistribution | Parameter]) -> dict[str, BaseDistribution]:
+    """The distributions; raises ValueError where there are none, or something else."""
+    if not isinstance(search_space, Mapping) or not search_space:
+        raise ValueError(
+            f"got search_space = {search_space!r}, expected the distribution of each parameter by name, such as "
+            "{'x': FloatDistribution(0, 1)}; pass these, or leave it away."
+        )
+    found = {name: to_distribution(p) if isinstance(p, Parameter) else p for name, p in search_space.items()}
+    for name, distribution in found.items():
+        if not isinstance(distribution, BaseDistribution):
+            raise ValueError(
+                f"got {distribution!r} as the distribution of {name!r}, expected such as FloatDistribution(0, 1) or "
+                "Float(0, 1); make and pass one."
+            )
+    return found
 
 
 def _default_base(space: Space | None, seed: int) -> BaseSampler:

@@ -12,6 +12,7 @@ import numpy as np
 from automl.observations import Candidate, Observations
 from automl.proposers.base import Proposal
 from automl.spaces.base import Space
+from kernels.architecture import is_whole
 
 _HALF_AS_LIKELY = 5  # A parent is drawn half as often as the one that many ranks before it.
 _TRIES_FOR_A_MUTANT = 10  # Draws that a mutant of a drawn parent may take before that parent counts as exhausted.
@@ -25,13 +26,22 @@ def check_request(
 ) -> None:
     """Refuses a number of proposals below one and, where `objectives` is given, observations with another number.
 
+    Args:
+        observations: What is known.
+        n: Number of proposals.
+        generator: What draws.
+        objectives: Number of objectives that the proposer takes; None for any.
+
     Raises:
-        ValueError: If `n` is below 1, the observations have several objectives, or the generator is none.
+        ValueError: If `n` is below 1, there are no observations or of another number of objectives, or the generator
+            is none.
     """
+    if not isinstance(observations, Observations):
+        raise ValueError(f"got {observations!r}, expected Observations(...); make and pass them.")
     if not isinstance(generator, np.random.Generator):
         raise ValueError(f"got {generator!r} as generator, expected such as np.random.default_rng(0) makes; pass one.")
-    if n < 1:
-        raise ValueError(f"got a request for {n} proposals, expected at least 1; ask for one or more.")
+    if not is_whole(n) or n < 1:
+        raise ValueError(f"got a request for {n!r} proposals, expected at least 1; ask for one or more.")
     m = observations.values.shape[1]
     if objectives is not None and m != objectives:
         raise ValueError(

@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from automl.acquisition import log_knowledge_gradient
+from automl.field_checks import check_kinds
 from automl.observations import Candidate, Observations
 from automl.proposers.base import Proposal
 from automl.proposers.nasbot import Ask, NASBOTProposer
@@ -104,9 +105,15 @@ class ReplicatingProposer:
 
     Args:
         nasbot: Says which new candidate it wants, and whose Gaussian process judges the known ones.
+
+    Raises:
+        ValueError: If it is no NASBOTProposer.
     """
 
     nasbot: NASBOTProposer
+
+    def __post_init__(self) -> None:
+        check_kinds(self, nasbot=NASBOTProposer)
 
     @property
     def space(self) -> Space:

@@ -66,7 +66,8 @@ def mutate_candidate(
 def _modified(
     candidate: Candidate, generator: np.random.Generator, is_valid: Callable[[Architecture], bool]
 ) -> Candidate:
-    assert candidate.architecture is not None, "spaces of hyperparameters alone mutate those"
+    if candidate.architecture is None:
+        raise ValueError("got a candidate without an architecture, expected one with; was it made in another space?")
     edited = mutate(candidate.architecture, generator, is_valid, n_steps=1)
     return candidate if edited is candidate.architecture else replace(candidate, architecture=edited.canonical())
 

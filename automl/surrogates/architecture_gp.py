@@ -25,6 +25,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from automl.field_checks import check_counts, check_kinds, check_positive
 from automl.observations import Candidate, Observations
 from automl.parameters import Parameter
 from automl.scales import excess_scores, normal_scores
@@ -40,11 +41,12 @@ from automl.surrogates.structure import (
     ListedPool,
     graph_of,
 )
+from kernels.architecture import is_whole
 from kernels.count_kernel import CountKernel, Distances
 from kernels.distance_kernel import DistanceTableKernel
 from kernels.graph_summary import labels_between, summary_length
 from kernels.layer_costs import LabelCosts
-from kernels.otmann import NU_STR, DistanceTable
+from kernels.otmann import NU_STR, DistanceTable, checked_weights
 from kernels.priors import prior_around
 
 _SCORES: Mapping[str, Callable[[NDArray[np.float64]], NDArray[np.float64]]] = {
@@ -111,17 +113,15 @@ class ArchitectureGPSettings:
             raise ValueError(
                 f"got the scores {self.scores!r}, expected one of {', '.join(_SCORES)}; choose one of these."
             )
-        for name in ("refit_every", "fitted_at_most", "max_iterations"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"got {name} = {getattr(self, name)}, expected at least 1; raise it.")
-        if self.refit_always_below < self.refit_every - 1:
+        check_counts(self, "refit_every", "fitted_at_most", "max_iterations")
+        check_kinds(self, transport=bool, trend=bool, label_costs=LabelCosts)
+        checked_weights(self.nu_str)
+        if not is_whole(self.refit_always_below) or self.refit_always_below < self.refit_every - 1:
             raise ValueError(
                 f"got refit_always_below = {self.refit_always_below}, expected at least refit_every - 1 = "
                 f"{self.refit_every - 1}, since fewer observations would not be fitted to; raise it."
             )
-        for name in ("typical", "smallest_noise", "typical_noise", "mean_deviation"):
-            if not getattr(self, name) > 0:
-                raise ValueError(f"got {name} = {getattr(self, name)}, expected a positive number; raise it.")
+        check_positive(self, "typical", "smallest_noise", "typical_noise", "mean_deviation")
 
 
 @dataclass(frozen=True)

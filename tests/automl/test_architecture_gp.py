@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import gpytorch
@@ -237,9 +238,18 @@ def test_candidates_with_and_without_architecture_do_not_mix() -> None:
         ({"refit_always_below": 0}, "got refit_always_below = 0, expected at least refit_every - 1 = 4"),
         ({"fitted_at_most": 0}, "got fitted_at_most = 0, expected at least 1"),
         ({"max_iterations": 0}, "got max_iterations = 0, expected at least 1"),
-        ({"typical": 0.0}, "got typical = 0.0, expected a positive number"),
-        ({"mean_deviation": 0.0}, "got mean_deviation = 0.0, expected a positive number"),
-        ({"smallest_noise": -1.0}, "got smallest_noise = -1.0, expected a positive number"),
+        ({"refit_always_below": 5.5}, "got refit_always_below = 5.5, expected"),
+        ({"refit_every": "a"}, "got refit_every = 'a', expected a whole number"),
+        ({"fitted_at_most": 2.5}, "got fitted_at_most = 2.5, expected a whole number"),
+        ({"typical": 0.0}, "got typical = 0.0, expected a positive, finite number"),
+        ({"typical": math.inf}, "got typical = inf, expected a positive, finite number"),
+        ({"typical": None}, "got typical = None, expected a positive, finite number"),
+        ({"mean_deviation": 0.0}, "got mean_deviation = 0.0, expected a positive, finite number"),
+        ({"smallest_noise": -1.0}, "got smallest_noise = -1.0, expected a positive, finite number"),
+        ({"smallest_noise": math.inf}, "got smallest_noise = inf, expected a positive, finite number"),
+        ({"label_costs": 3}, r"got label_costs = 3, expected LabelCosts\(...\)"),
+        ({"transport": "no"}, "got transport = 'no', expected bool"),
+        ({"nu_str": ("a",)}, r"got nu_str \('a',\), expected at least one weight"),
     ],
 )
 def test_settings_that_leave_no_process_are_refused(fields: dict[str, Any], message: str) -> None:

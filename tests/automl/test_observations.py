@@ -107,16 +107,30 @@ def test_values_cannot_be_changed_and_the_callers_own_array_stays_writable() -> 
 @pytest.mark.parametrize(
     ("n", "values", "message"),
     [
-        (2, np.zeros((3, 1)), "3 rows of values for 2 candidates"),
+        (2, np.zeros((3, 1)), r"got values of the shape \(3, 1\) for 2 candidates"),
         (2, np.array([[1.0], [np.nan]]), "NaN or infinite"),
         (1, np.array([[np.inf]]), "NaN or infinite"),
-        (0, np.zeros((2, 1)), "2 rows of values for 0 candidates"),
-        (2, np.zeros(3), "3 rows of values for 2 candidates"),
+        (0, np.zeros((2, 1)), r"got values of the shape \(2, 1\) for 0 candidates"),
+        (2, np.zeros((2, 1, 1)), r"got values of the shape \(2, 1, 1\) for 2 candidates"),
+        (2, ["a", "b"], r"got the values \['a', 'b'\], expected numbers"),
+        (2, np.zeros(3), r"got values of the shape \(3, 1\) for 2 candidates"),
     ],
 )
 def test_values_that_are_no_losses_of_the_candidates_are_refused(n: int, values: Any, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         Observations(candidates(n), values)
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ([NETWORK], "got a Architecture among candidates, expected Candidate"),
+        (3, "got candidates = 3, expected a list"),
+    ],
+)
+def test_what_is_no_list_of_candidates_is_refused(given: Any, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        Observations(given, np.zeros((1, 1)))
 
 
 @pytest.mark.parametrize(("one", "other"), [(1, True), (0, False), (1, 1.0)])

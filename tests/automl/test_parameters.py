@@ -104,6 +104,9 @@ def test_choices_that_python_holds_equal_are_different_ranges() -> None:
     [
         (lambda: Float(2.0, 1.0), "range 2.0 to 1.0"),
         (lambda: Float(0.0, math.inf), "finite bounds"),
+        (lambda: Float(-1e308, 1e308), "whose width is beyond the largest number"),
+        (lambda: Float(1, 10**400), "finite bounds"),
+        (lambda: Int(1, 10**30), "expected bounds of at most 9,007,199,254,740,992"),
         (lambda: Float(0.0, 1.0, log=True), "lower bound 0.0 on a logarithmic scale"),
         (lambda: Int(5, 4), "range 5 to 4"),
         (lambda: Int(0, 4, log=True), "lower bound 0 on a logarithmic scale"),

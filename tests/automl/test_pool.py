@@ -168,6 +168,10 @@ def test_requests_for_none_and_observations_of_another_number_of_objectives_are_
         check_request(one, 1, 7)  # type: ignore[arg-type]  # the mistake under test
     with pytest.raises(ValueError, match="got a request for 0 proposals"):
         check_request(one, 0, generator)
+    with pytest.raises(ValueError, match=r"got a request for 1\.5 proposals"):
+        check_request(one, 1.5, generator)  # type: ignore[arg-type]  # the mistake under test
+    with pytest.raises(ValueError, match=r"got None, expected Observations\(\.\.\.\)"):
+        check_request(None, 1, generator)  # type: ignore[arg-type]  # the mistake under test
     with pytest.raises(ValueError, match="got observations of 2 objectives, this proposer takes 1"):
         check_request(two, 1, generator)
     with pytest.raises(ValueError, match="got observations of 1 objectives, this proposer takes 2"):

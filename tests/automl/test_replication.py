@@ -192,3 +192,8 @@ def test_during_start_up_it_proposes_and_judges_as_nasbot_does() -> None:
     assert proposer.propose(observations, 1, np.random.default_rng(1)) == expected
     assert proposer.incumbent(observations) == observations.candidates[int(observations.values[:, 0].argmin())]
     assert proposer.incumbent(Observations()) is None
+
+
+def test_what_is_no_nasbot_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"got nasbot = 3, expected NASBOTProposer\(\.\.\.\)"):
+        ReplicatingProposer(3)  # type: ignore[arg-type]  # the mistake under test

@@ -178,7 +178,10 @@ def test_blocks_gather_labels_that_can_be_matched() -> None:
 @pytest.mark.parametrize(
     ("labels", "table", "message"),
     [
-        (("a", "a"), ((0, 1), (1, 0)), "expected each label once"),
+        (("a", "a"), ((0, 1), (1, 0)), "expected one or more, each once"),
+        ((), (), "expected one or more, each once"),
+        (("a",), 3, "got the cost table 3, expected a row of numbers"),
+        (("a",), (("x",),), "expected a row of numbers"),
         (("a", "b"), ((0, 1),), "expected 2 x 2 for 2 labels"),
         (("a", "b"), ((0, 1), (1,)), "expected 2 x 2 for 2 labels"),
         (("a", "b"), ((0, 1), (2, 0)), "symmetric table of costs with a zero diagonal"),

@@ -167,20 +167,36 @@ def test_what_is_no_list_of_networks_is_refused() -> None:
         ((network,), "a network, expected a list of networks"),
         (([network], network), "a network, expected a list of networks"),
         (([network, "mlp"],), r"a str in a list of networks, expected Architecture\(...\) alone"),
+        ((None,), "None, expected a list of networks"),
     ):
         for compare in (otmann_distances, weisfeiler_lehman_kernel):
             with pytest.raises(ValueError, match=f"got {got}"):
                 compare(*lists)
 
 
-@pytest.mark.parametrize("nu_str", [(), (-0.1,), (float("nan"),), (float("inf"), 0.1)])
-def test_weights_that_are_no_weights_are_refused(nu_str: tuple[float, ...]) -> None:
+def test_networks_may_come_from_a_generator_or_an_array() -> None:
+    networks = reference_networks("cnn")[:3]
+    for compare in (lambda *lists: otmann_distances(*lists)[0], weisfeiler_lehman_kernel):
+        expected = compare(networks, networks)
+        array = np.empty(3, dtype=object)
+        array[:] = networks
+        np.testing.assert_array_equal(compare(iter(networks), iter(networks)), expected)
+        np.testing.assert_array_equal(compare(array, array), expected)
+
+
+def test_what_are_no_costs_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"got label_costs = {}, expected LabelCosts\(\.\.\.\)"):
+        otmann_distances([], label_costs={})  # type: ignore[arg-type]  # the mistake under test
+
+
+@pytest.mark.parametrize("nu_str", [(), (-0.1,), (float("nan"),), (float("inf"), 0.1), ("a",), 0.1])
+def test_weights_that_are_no_weights_are_refused(nu_str: Any) -> None:
     with pytest.raises(ValueError, match="expected at least one weight, each finite and not negative"):
         otmann_distances([], nu_str=nu_str)
 
 
-@pytest.mark.parametrize("number", [0, -1])
-def test_numbers_below_one_are_refused(number: int) -> None:
+@pytest.mark.parametrize("number", [0, -1, 1.5])
+def test_numbers_below_one_are_refused(number: Any) -> None:
     with pytest.raises(ValueError, match=f"got n_threads = {number}, expected at least 1; raise it"):
         otmann_distances([], n_threads=number)
     with pytest.raises(ValueError, match=f"got max_networks = {number}, expected at least 1; raise it"):

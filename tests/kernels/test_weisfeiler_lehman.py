@@ -210,6 +210,11 @@ def test_a_negative_number_of_rounds_is_refused() -> None:
         weisfeiler_lehman_kernel([DIAMOND], iterations=-1)
 
 
+def test_a_broken_number_of_rounds_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"got 1\.5 iterations, expected 0 or more"):
+        weisfeiler_lehman_kernel([DIAMOND], iterations=1.5)  # type: ignore[arg-type]  # the mistake under test
+
+
 def test_an_unknown_direction_is_refused() -> None:
     with pytest.raises(ValueError, match="got the direction 'up', expected 'parents', 'children' or 'both'"):
         weisfeiler_lehman_counts(DIAMOND, direction="up")

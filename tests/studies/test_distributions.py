@@ -61,5 +61,10 @@ def test_steps_are_no_part_of_a_parameter() -> None:
     assert to_parameter(FloatDistribution(0, 1, step=0.5)) == Float(0, 1)
 
 
+def test_ranges_too_wide_for_a_parameter_have_none() -> None:
+    assert to_parameter(FloatDistribution(-1e308, 1e308)) is None
+    assert to_parameter(IntDistribution(1, 10**30)) is None
+
+
 def test_choices_without_a_plain_value_have_no_parameter() -> None:
     assert to_parameter(CategoricalDistribution([None, "a"])) is None

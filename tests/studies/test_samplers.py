@@ -389,6 +389,8 @@ def test_what_is_no_sampler_is_refused_before_a_trial_runs() -> None:
     [
         (lambda: NASBOTSampler(SPACE, gp=cast(Any, 3)), r"got gp = 3, expected ArchitectureGPSettings\(...\)"),
         (lambda: NASBOTSampler(SPACE, pool=cast(Any, 3)), r"got pool = 3, expected PoolSettings\(...\)"),
+        (lambda: NASBOTSampler(SPACE, pool=cast(Any, {})), r"got pool = {}, expected PoolSettings\(...\)"),
+        (lambda: NASBOTSampler(SPACE, noisy=cast(Any, "yes")), "got noisy = 'yes', expected True or False"),
         (lambda: NAOSampler(SPACE, settings=cast(Any, 3)), r"got settings = 3, expected NAOSettings\(...\)"),
         (lambda: NAOSampler(SPACE, search=cast(Any, 3)), r"got search = 3, expected LatentSearch\(...\)"),
         (lambda: TransferSampler(["past"], settings=cast(Any, 3)), r"got settings = 3, expected TransferSettings"),

@@ -18,6 +18,7 @@ from optuna.storages import InMemoryStorage
 from optuna.trial import TrialState
 
 from automl.observations import Observations
+from automl.parameters import Float
 from automl.proposers import transfer_knowledge
 from automl.proposers.transfer import TransferSettings
 from automl.proposers.transfer_pool import TransferPoolSettings
@@ -445,6 +446,36 @@ def test_a_database_of_past_studies_that_is_not_there_is_not_made(tmp_path: Path
     with pytest.raises(ValueError, match="does not exist"):
         TransferSampler(["past"], storage=f"sqlite:///{missing}")
     assert not missing.exists()
+
+
+@pytest.mark.parametrize(
+    ("search_space", "message"),
+    [
+        (3, "got search_space = 3, expected the distribution of each parameter by name"),
+        ({}, "got search_space = {}, expected the distribution of each parameter"),
+        ({"x": (0, 1)}, r"got \(0, 1\) as the distribution of 'x', expected such as FloatDistribution"),
+        ({"x": "float"}, "got 'float' as the distribution of 'x'"),
+    ],
+)
+def test_a_search_space_without_distributions_is_refused(search_space: Any, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        TransferSampler(["past"], search_space=search_space)
+
+
+def test_a_search_space_may_be_of_our_parameters_and_one_source_stand_alone() -> None:
+    source = optuna.create_study(sampler=RandomSampler(seed=0))
+    source.optimize(plain_loss, n_trials=20)
+    found = []
+    for sources, ranges in (([source], {"x": FloatDistribution(0, 1)}), (source, {"x": Float(0, 1)})):
+        study = optuna.create_study(sampler=TransferSampler(sources, search_space=ranges, seed=0))
+        study.optimize(plain_loss, n_trials=3)
+        assert models(study)[0] == "transfer"
+        found.append([trial.params for trial in study.trials])
+    assert found[0] == found[1]
+
+
+def plain_loss(trial: optuna.Trial) -> float:
+    return (trial.suggest_float("x", 0, 1) - 0.3) ** 2
 
 
 def test_no_source_at_all_is_refused() -> None:
