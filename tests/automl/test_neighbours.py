@@ -9,7 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from automl.observations import Candidate, Observations
 from automl.parameters import Categorical, Float, Int, Parameter, Value
+from automl.proposers.evolution import EvolutionProposer
 from automl.spaces.mlp import MLPSpace
 from automl.spaces.neighbours import perturbed
 
@@ -93,3 +95,10 @@ def test_mutations_connect_spaces_whose_labels_no_modifier_exchanges() -> None:
         assert candidate.architecture is not None
         seen.add(tuple(sorted(candidate.architecture.labels[1:-2])))
     assert seen == {(), ("relu",), ("elu",), ("elu", "relu"), ("elu", "elu"), ("relu", "relu")}
+
+
+def test_a_candidate_of_a_space_without_networks_is_no_parent_of_one() -> None:
+    flat = Observations(tuple(Candidate(None, {"x": x / 20}) for x in range(20)), np.arange(20.0))
+    proposer = EvolutionProposer(MLPSpace())
+    with pytest.raises(ValueError, match="without an architecture, expected one with; was it made in another space"):
+        proposer.propose(flat, 1, np.random.default_rng(0))

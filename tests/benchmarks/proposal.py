@@ -2,7 +2,8 @@
 
 Each row is the median CPU time of one proposal at n finished and a few running trials of `CNNSpace`, one thread, with
 the same number of acquisition evaluations throughout: once by a proposer that has answered at n - 1 ("next", as in a
-running study) and once by a fresh one ("fresh", as in a worker that has just joined).
+running study) and once by a fresh one ("fresh", as in a worker that has just joined), which has met none of the
+observed networks: what is remembered of networks for the whole process is of no help to it.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import statistics
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from itertools import count
 
 import numpy as np
 import torch
@@ -55,10 +57,19 @@ def observe(space: Space, n: int, n_pending: int, generator: np.random.Generator
     return Observations(candidates[:n], values, pending=candidates[n:])
 
 
-def seconds(proposer: NASBOTProposer, observations: Observations, seed: int) -> float:
+def as_read(observations: Observations) -> Observations:
+    """The same as a worker reads them: nothing has been computed of their networks yet."""
+    finished, pending = (
+        tuple(Candidate.from_dict(candidate.to_dict()) for candidate in candidates)
+        for candidates in (observations.candidates, observations.pending)
+    )
+    return Observations(finished, observations.values, pending=pending)
+
+
+def seconds(proposer: NASBOTProposer, observations: Observations, generator: np.random.Generator) -> float:
     """CPU time of one proposal."""
     started = time.process_time()
-    proposer.propose(observations, 1, np.random.default_rng(seed))
+    proposer.propose(observations, 1, generator)
     return time.process_time() - started
 
 
@@ -68,16 +79,22 @@ def measure(space: Space, sizes: Sequence[int], *, n_pending: int, evaluations: 
     def make() -> NASBOTProposer:
         return NASBOTProposer(space, pool=PoolSettings(n_evaluations=evaluations))
 
-    seconds(make(), observe(space, 12, n_pending, np.random.default_rng(0)), 0)  # compiles what is compiled on demand
+    # Compiles what is compiled on demand.
+    seconds(make(), observe(space, 12, n_pending, np.random.default_rng(0)), np.random.default_rng(1))
     costs = []
     for n in sizes:
         times: list[tuple[float, float]] = []
         for repeat in range(repeats):
-            everything = observe(space, n, n_pending, np.random.default_rng(repeat))
+            # Every draw has a stream of its own: pools that draw what was observed or proposed before are not those of
+            # a study.
+            streams = (np.random.default_rng([repeat, n, stream]) for stream in count())
+            unmet = observe(space, n, n_pending, next(streams))
+            fresh = seconds(make(), as_read(unmet), next(streams))
+            everything = observe(space, n, n_pending, next(streams))
             before = Observations(everything.candidates[:-1], everything.values[:-1], pending=everything.pending)
             used = make()
-            seconds(used, before, repeat)
-            times.append((seconds(used, everything, repeat), seconds(make(), everything, repeat)))
+            seconds(used, before, next(streams))
+            times.append((seconds(used, everything, next(streams)), fresh))
         costs.append(Cost(n, *(round(statistics.median(column), 3) for column in zip(*times, strict=True))))
         print(f"{costs[-1].n:6d} {costs[-1].next:8.3f} {costs[-1].fresh:8.3f}", flush=True)
     return costs
