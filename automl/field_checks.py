@@ -53,4 +53,5 @@ def check_kinds(settings: object, /, **kinds: type) -> None:
     for name, kind in kinds.items():
         value = getattr(settings, name)
         if value is not None and not isinstance(value, kind):
-            raise ValueError(f"got {name} = {value!r}, expected {kind.__name__}(...); make and pass one.")
+            expected = "True or False; choose one" if kind is bool else f"{kind.__name__}(...); make and pass one"
+            raise ValueError(f"got {name} = {value!r}, expected {expected}.")

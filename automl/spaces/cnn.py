@@ -13,6 +13,7 @@ from functools import cached_property
 from typing import Any, ClassVar, Final
 
 from automl.data.targets import Kind
+from automl.field_checks import check_kinds
 from automl.observations import Candidate
 from automl.parameters import Categorical, Int, Parameter, Value
 from automl.spaces.base import DECISION_OF_TASK, Choose
@@ -122,6 +123,7 @@ class CNNSpace(LayeredSpace):
         object.__setattr__(self, "labels", as_several("labels", self.labels))
         object.__setattr__(self, "hyperparameters", Hyperparameters(self.hyperparameters))
         check_task_kind(self.task_kind)
+        check_kinds(self, strided=bool)
         check_limits("min_layers and max_layers", self.min_layers, self.max_layers)
         check_limits("units", *self.units)
         check_limits("fc_units", *self.fc_units)

@@ -38,7 +38,7 @@ def as_several(name: str, items: object) -> tuple[Any, ...]:
 
 def check_limits(name: str, low: int, high: int, least: int = 1) -> None:
     """Raises ValueError unless least <= low <= high, all whole numbers."""
-    if not all(isinstance(limit, Integral) for limit in (low, high)):
+    if not all(_is_whole(limit) for limit in (low, high)):
         raise ValueError(f"got {name} from {low!r} to {high!r}, expected whole numbers; round them.")
     if not least <= low <= high:
         raise ValueError(
@@ -47,9 +47,14 @@ def check_limits(name: str, low: int, high: int, least: int = 1) -> None:
         )
 
 
+def _is_whole(number: object) -> bool:
+    """Whether that is a whole number; True and False are none."""
+    return not isinstance(number, bool) and isinstance(number, Integral)
+
+
 def check_least(name: str, number: object, least: int) -> None:
     """Raises ValueError unless that is a whole number of at least `least`."""
-    if not isinstance(number, Integral) or int(number) < least:
+    if isinstance(number, bool) or not isinstance(number, Integral) or int(number) < least:
         raise ValueError(f"got {name} = {number!r}, expected a whole number of at least {least}; mend it.")
 
 

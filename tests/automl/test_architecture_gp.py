@@ -248,7 +248,7 @@ def test_candidates_with_and_without_architecture_do_not_mix() -> None:
         ({"smallest_noise": -1.0}, "got smallest_noise = -1.0, expected a positive, finite number"),
         ({"smallest_noise": math.inf}, "got smallest_noise = inf, expected a positive, finite number"),
         ({"label_costs": 3}, r"got label_costs = 3, expected LabelCosts\(...\)"),
-        ({"transport": "no"}, "got transport = 'no', expected bool"),
+        ({"transport": "no"}, "got transport = 'no', expected True or False"),
         ({"nu_str": ("a",)}, r"got nu_str \('a',\), expected at least one weight"),
     ],
 )

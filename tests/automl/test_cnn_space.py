@@ -217,6 +217,7 @@ def test_networks_outside_the_space_are_refused_with_the_reason(candidate: Candi
     ("arguments", "message"),
     [
         ({"min_layers": 13}, "min_layers and max_layers from 13 to 12"),
+        ({"strided": "no"}, "got strided = 'no', expected True or False"),
         ({"units": (16, 8)}, "units from 16 to 8"),
         ({"fc_units": (0, 8)}, "fc_units from 0 to 8"),
         ({"max_fc_layers": -1}, "fully connected layers from 0 to -1"),

@@ -164,6 +164,7 @@ def test_networks_outside_the_space_are_refused_with_the_reason(candidate: Candi
         ({"units": (64, 8)}, "units from 64 to 8"),
         ({"units": 8}, "got units = 8, expected the fewest and the most"),
         ({"units": (8, 16, 32)}, "got units = \\(8, 16, 32\\), expected the fewest and the most"),
+        ({"max_layers": True}, "min_layers and max_layers from 0 to True, expected whole numbers"),
         ({"max_layers": 2.5}, "min_layers and max_layers from 0 to 2.5, expected whole numbers"),
         ({"activations": ()}, "none at all"),
         ({"activations": ("relu", "gelu")}, r"unknown ones \['gelu'\]"),

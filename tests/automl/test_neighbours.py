@@ -99,6 +99,6 @@ def test_mutations_connect_spaces_whose_labels_no_modifier_exchanges() -> None:
 
 def test_a_candidate_of_a_space_without_networks_is_no_parent_of_one() -> None:
     flat = Observations(tuple(Candidate(None, {"x": x / 20}) for x in range(20)), np.arange(20.0))
-    proposer = EvolutionProposer(MLPSpace())
+    proposer = EvolutionProposer(MLPSpace(), population=10, sample=5)
     with pytest.raises(ValueError, match="without an architecture, expected one with; was it made in another space"):
         proposer.propose(flat, 1, np.random.default_rng(0))
