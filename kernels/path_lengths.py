@@ -9,7 +9,7 @@ all layers or only those of one group. With w(u) = 1 where u belongs to the grou
 
 where combine is min (shortest), max (longest) or the arithmetic mean (the expected length of a uniform random walk).
 Both tables count the layer itself, so "op" and "ip" count 1 where all labels do. One sweep in topological order fills a
-table: O(E k) for E edges and k columns.
+table: O(E k) for E edges and k columns (`kernels.graph_sweeps`).
 """
 
 from __future__ import annotations
@@ -72,13 +72,16 @@ def path_lengths(architecture: Architecture, family: Family | None = None) -> Pa
     Returns:
         Two tables (n, k) in the order of the architecture's layers.
     """
+    # Deferred: numba takes half a second to import, and who asks for no distance should not wait for it.
+    from kernels.graph_sweeps import packed, swept_lengths
+
     family = family or architecture.family
-    weights = _group_weights(architecture.labels, family)
-    order = architecture.topological_order
+    weights = np.array(_group_weights(architecture.labels, family))
+    order, n = np.array(architecture.topological_order), len(architecture)
     return PathLengths(
         columns=path_length_columns(family),
-        from_input=_sweep(order, architecture.parents, weights),
-        to_output=_sweep(order[::-1], architecture.children, weights),
+        from_input=swept_lengths(order, *packed(architecture.parents), weights).reshape(n, -1),
+        to_output=swept_lengths(np.flip(order).copy(), *packed(architecture.children), weights).reshape(n, -1),
     )
 
 
@@ -102,25 +105,3 @@ def _label_weights(label: str, family: Family) -> tuple[float, ...]:
         groups = _CNN_GROUPS if family == "cnn" else _MLP_GROUPS
         members = (label in group for group in groups.values())
     return (1.0, *(float(member) for member in members))
-
-
-def _sweep(order: Sequence[int], sources: Sequence[Sequence[int]], weights: Sequence[Sequence[float]]) -> Floats:
-    """One pass along `order`, in which every layer comes after its `sources`; plain lists beat arrays this small."""
-    rows: list[list[float]] = [[]] * len(order)
-    for layer in order:
-        previous = [rows[source] for source in sources[layer]]
-        if not previous:
-            rows[layer] = [0.0] * (len(weights[layer]) * len(TYPES))
-            continue
-        combined = previous[0] if len(previous) == 1 else _combine(previous)
-        steps = [step for weight in weights[layer] for step in (weight, weight, weight)]
-        rows[layer] = [step + length for step, length in zip(steps, combined, strict=True)]
-    return np.array(rows)
-
-
-def _combine(rows: Sequence[Sequence[float]]) -> list[float]:
-    columns = list(zip(*rows, strict=True))
-    combined: list[float] = []
-    for shortest, longest, walk in zip(columns[0::3], columns[1::3], columns[2::3], strict=True):
-        combined += (min(shortest), max(longest), sum(walk) / len(walk))
-    return combined

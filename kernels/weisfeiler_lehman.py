@@ -4,8 +4,9 @@ The Weisfeiler-Lehman subtree kernel (Shervashidze et al. 2011; Ru et al. 2021, 
 label, then h times anew by its own colour and those of its neighbours, and counts all colours of all rounds. Here
 neighbours are told apart by direction. As a kernel on its own it is the cosine of two vectors of counts: positive
 semi-definite, 1 for a graph with itself, and linear in the size of the graphs; `kernels.count_kernel` weighs several
-sorts of counts. Colours are 64-bit digests of what they stand for, so that counts of graphs met at different times, or
-in different processes, have a vocabulary in common.
+sorts of counts. Label paths are the path encoding of BANANAS (White et al. 2021), counted. Colours are 64-bit
+digests of what they stand for, so that counts of graphs met at different times, or in different processes, have a
+vocabulary in common.
 """
 
 from __future__ import annotations
@@ -95,23 +96,26 @@ def weisfeiler_lehman_counts(
         raise ValueError(f"got {iterations} iterations, expected 0 or more; 1 to 3 are usual.")
     if direction not in get_args(Direction):
         raise ValueError(f"got the direction {direction!r}, expected 'parents', 'children' or 'both'; choose one.")
-    colours = [_digest(key) for key in _layer_keys(architecture, with_units)]
-    counts = Counter(colours)
-    nowhere: tuple[tuple[int, ...], ...] = ((),) * len(architecture)
-    above = nowhere if direction == "children" else architecture.parents
-    below = nowhere if direction == "parents" else architecture.children
+    digests = [_digest(key) for key in _layer_keys(architecture, with_units)]
+    counts = Counter(digests)
+    if not iterations:
+        return counts
+    # Deferred: numba takes half a second to import.
+    from kernels.graph_sweeps import packed, recoloured
+
+    nowhere = ((),) * len(architecture)
+    above = packed(nowhere if direction == "children" else architecture.parents)
+    below = packed(nowhere if direction == "parents" else architecture.children)
+    colours = np.array(digests, dtype=np.uint64)
     for _ in range(iterations):
-        colours = [
-            _digest((own, *(tuple(sorted([colours[i] for i in near[layer]])) for near in (above, below))))
-            for layer, own in enumerate(colours)
-        ]
-        counts.update(colours)
-    return Counter(colours) if last_alone else counts
+        colours = recoloured(colours, *above, *below)
+        counts.update(colours.tolist())
+    return Counter(colours.tolist()) if last_alone else counts
 
 
 @lru_cache(maxsize=_CACHED_NETWORKS)
 def label_path_counts(architecture: Architecture) -> Counts:
-    """How many paths from "ip" to "op" read each sequence of labels, 255 at most; see `kernels.label_paths`."""
+    """How many paths from "ip" to "op" read each sequence of labels, 255 at most; see `kernels.graph_sweeps`."""
     sequences, counts, bounds = _label_sequences(architecture)
     last = slice(bounds[-2], None)  # the output is the last layer of every order
     return Counter(dict(zip(sequences[last].tolist(), counts[last].tolist(), strict=True)))
@@ -129,13 +133,11 @@ def label_prefix_counts(architecture: Architecture) -> Counts:
 
 def _label_sequences(architecture: Architecture) -> tuple[Numbers, Integers, Integers]:
     # Deferred: numba takes half a second to import.
-    from kernels.label_paths import label_sequences
+    from kernels.graph_sweeps import label_sequences, packed
 
-    parents = architecture.parents
     return label_sequences(
         np.array(architecture.topological_order),
-        np.cumsum([0, *map(len, parents)]),
-        np.array([parent for layer in parents for parent in layer]),
+        *packed(architecture.parents),
         np.array([_digest((label,)) for label in architecture.labels], dtype=np.uint64),
     )
 
