@@ -12,6 +12,7 @@ hundreds are dropped, those with the largest numbers, so that different graphs k
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import accumulate
 
 import numpy as np
 import numpy.typing as npt
@@ -36,8 +37,7 @@ def packed(neighbours: Sequence[Sequence[int]]) -> tuple[Integers, Integers]:
     Returns:
         Where those of each layer begin, and where the last end, (n + 1,); and all of them, layer by layer.
     """
-    starts = np.zeros(len(neighbours) + 1, dtype=np.int64)
-    np.cumsum([len(layers) for layers in neighbours], out=starts[1:])
+    starts = np.array([0, *accumulate(map(len, neighbours))], dtype=np.int64)
     return starts, np.array([layer for layers in neighbours for layer in layers], dtype=np.int64)
 
 
