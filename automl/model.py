@@ -113,7 +113,8 @@ class Model:
         Args:
             data: A data frame, a mapping of columns, a list of rows as mappings, an array of rows x columns or of
                 images, a `Table`, or the path of a CSV or Parquet file. Columns that were not trained on are ignored.
-            notes: Takes one sentence for each column with levels unseen in training; without it they are warnings.
+            notes: Takes what is told of columns unlike those of training, such as unseen levels and numbers far away;
+                without it they are warnings.
 
         Raises:
             InputError: If the data lack a column, or hold values that cannot be read.

@@ -67,10 +67,19 @@ class Numbers:
         """Inputs [n, columns + indicators] of the columns' raw values, in the order of `names`."""
         raw = np.stack(columns, axis=1)
         gaps = np.isnan(raw)
-        filled = np.where(gaps, np.asarray(self.median), raw)
-        standard = np.clip((filled - np.asarray(self.mean)) / np.asarray(self.scale), -_CLIP, _CLIP)
+        standard = np.clip(self._standardised(np.where(gaps, np.asarray(self.median), raw)), -_CLIP, _CLIP)
         indicators = gaps[:, [self.names.index(name) for name in self.indicated]]
         return np.concatenate([standard, indicators.astype(np.float64)], axis=1)
+
+    def far(self, columns: Sequence[NDArray[np.float64]]) -> dict[str, NDArray[np.float64]]:
+        """The raw values of each column, in the order of `names`, that are clipped since they lie far from training."""
+        raw = np.stack(columns, axis=1)
+        beyond = np.abs(self._standardised(raw)) > _CLIP  # missing values are not
+        return {name: raw[beyond[:, i], i] for i, name in enumerate(self.names) if beyond[:, i].any()}
+
+    def _standardised(self, raw: NDArray[np.float64]) -> NDArray[np.float64]:
+        standard: NDArray[np.float64] = (raw - np.asarray(self.mean)) / np.asarray(self.scale)
+        return standard
 
 
 @dataclass(frozen=True)
@@ -134,7 +143,9 @@ class Preprocessor:
         return numbers + sum(levels.n_inputs for levels in self.texts)
 
     def transform(self, table: Table) -> tuple[NDArray[np.float32], tuple[str, ...]]:
-        """Inputs [n, n_features] of a table, and one sentence for each column that held levels never trained on.
+        """Inputs [n, n_features] of a table, and what is told of columns unlike those that were trained on.
+
+        Levels that training did not hold are told for each column, numbers far from it for all columns together.
 
         Raises:
             InputError: If a column is absent, holds infinite values, or texts where numbers are expected.
@@ -143,7 +154,9 @@ class Preprocessor:
         blocks: list[NDArray[np.float64]] = []
         notes: list[str] = []
         if self.numbers.names:
-            blocks.append(self.numbers.transform([_numbers_of(table, name) for name in self.numbers.names]))
+            numbers = [_numbers_of(table, name) for name in self.numbers.names]
+            blocks.append(self.numbers.transform(numbers))
+            notes += _far_note(self.numbers.far(numbers))
         for levels in self.texts:
             block, unseen = levels.transform(as_texts(table.columns[levels.name]))
             blocks.append(block)
@@ -308,6 +321,17 @@ def _numbers_of(table: Table, name: str) -> NDArray[np.float64]:
         )
     check_finite(name, numbers)
     return numbers
+
+
+def _far_note(far: Mapping[str, NDArray[np.float64]]) -> list[str]:
+    if not far:
+        return []
+    name, values = next(iter(far.items()))
+    others = f" and {len(far) - 1} more" if len(far) > 1 else ""
+    return [
+        f"column {name!r}{others}: values such as {values[0]:g} lie more than {_CLIP:g} standard deviations from those "
+        "trained on, treated as lying just so far; check that numbers, their units and dates are as in training."
+    ]
 
 
 def _unseen_note(name: str, unseen: Counter[str], n_rows: int) -> str:

@@ -126,3 +126,15 @@ def test_texts_that_are_more_than_truth_values_stay_as_they_are_spelt() -> None:
     levels = fit_preprocessor(Table({"answer": answers}), np.arange(6))[0].texts[0]
     assert levels.levels == ("TRUE", "no", "true")
     assert levels.transform(np.array(["True"], dtype=object))[1] == {"True": 1}
+
+
+def test_numbers_far_from_those_trained_on_are_told_in_one_sentence() -> None:
+    trained = Table({"year": np.linspace(1900.0, 2000.0, N), "rooms": np.arange(float(N))})
+    preprocessor, _ = fit_preprocessor(trained, ROWS)
+    _, notes = preprocessor.transform(trained)
+    assert notes == ()
+    _, notes = preprocessor.transform(Table({"year": np.array([-7305.0, np.nan]), "rooms": np.array([3.0, 1e6])}))
+    assert len(notes) == 1
+    assert "column 'year' and 1 more: values such as -7305 lie more than 10 standard deviations" in notes[0]
+    _, notes = preprocessor.transform(Table({"year": np.array([np.nan]), "rooms": np.array([1e6])}))
+    assert notes[0].startswith("column 'rooms': values such as 1e+06 lie")
