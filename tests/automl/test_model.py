@@ -73,9 +73,9 @@ def test_a_loaded_model_predicts_the_same_to_the_bit(name: str, tmp_path: Path) 
     loaded = Model.load(model.save(tmp_path / "model"))
     assert sorted(path.name for path in (tmp_path / "model").iterdir()) == ["model.json", "model.safetensors"]
     rows = np.random.default_rng(0).normal(size=(257, len(task.preprocessor.columns))) * 3
-    np.testing.assert_array_equal(model.predict(rows), loaded.predict(rows))
+    np.testing.assert_array_equal(model.predict(rows, notes=[]), loaded.predict(rows, notes=[]))
     if task.kind == "classification":
-        np.testing.assert_array_equal(model.predict_proba(rows), loaded.predict_proba(rows))
+        np.testing.assert_array_equal(model.predict_proba(rows, notes=[]), loaded.predict_proba(rows, notes=[]))
     assert loaded.candidate == model.candidate and loaded.preprocessor == model.preprocessor
     assert loaded.evaluation == model.evaluation and loaded.image_shape == model.image_shape
     assert (loaded.metric, loaded.target, loaded.task_digest) == (model.metric, model.target, task.digest)
