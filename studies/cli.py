@@ -288,6 +288,7 @@ def _one_line(
 def _explain(error: Exception) -> int:
     from studies.console import without_passwords
 
+    error = _of_storage(error)
     if isinstance(error, InputError):
         status, text = _BAD_INPUT, str(error)
     elif hasattr(error, "format_message"):  # what typer found wrong with the arguments; it has no public base class
@@ -296,6 +297,17 @@ def _explain(error: Exception) -> int:
         status, text = _FAULT, f"{type(error).__name__}: {error} (a fault of the program: --debug shows where)"
     print(f"automl: {without_passwords(' '.join(text.split()))}", file=sys.stderr)
     return status
+
+
+def _of_storage(error: Exception) -> Exception:
+    """The error, or what `studies.storage` makes of it where a database failed."""
+    if "optuna" not in sys.modules:
+        return error
+    from optuna.exceptions import StorageInternalError
+
+    from studies.storage import storage_failed
+
+    return storage_failed(error) if isinstance(error, StorageInternalError) else error
 
 
 @contextmanager

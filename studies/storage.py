@@ -12,8 +12,8 @@ import logging
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Hashable, Mapping, Sequence
-from contextlib import closing
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -49,7 +49,24 @@ _MAKING_SECONDS = 0.1
 _LOCK_TIMEOUT_SECONDS = 60.0
 
 
-class SharedSQLiteStorage(RDBStorage):
+class SteadyStorage(RDBStorage):
+    """A database where a sign of life that cannot be written is not a trial's last one.
+
+    Optuna's thread of heartbeats ends with the first that fails, and a training that goes on would then be taken for
+    dead; a server that is away for longer than a connection is tried again may be back at the next heartbeat.
+    """
+
+    def record_heartbeat(self, trial_id: int) -> None:
+        """Writes a sign of life of a running trial if it can be written; see `optuna.storages.BaseHeartbeat`."""
+        try:
+            super().record_heartbeat(trial_id)
+        except (sqlalchemy.exc.SQLAlchemyError, optuna.exceptions.StorageInternalError) as error:
+            _logger.warning(
+                "a trial's sign of life could not be written (%s); it goes on with the next one", _first_line(error)
+            )
+
+
+class SharedSQLiteStorage(SteadyStorage):
     """An SQLite file that several processes of one machine may work on at once.
 
     Args:
@@ -122,7 +139,7 @@ def open_storage(
 def _relational(parsed: URL, url: str, heartbeat_interval: int, grace_period: int) -> RDBStorage:
     if _is_sqlite_file(parsed):
         return SharedSQLiteStorage(url, heartbeat_interval=heartbeat_interval, grace_period=grace_period)
-    served = RDBStorage(
+    served = SteadyStorage(
         url,
         engine_kwargs={"pool_pre_ping": True},  # a connection that a restarted server has forgotten is replaced
         heartbeat_interval=heartbeat_interval,
@@ -240,6 +257,7 @@ def _shown(url: URL) -> str:
 
 def _first_line(error: Exception) -> str:
     cause = getattr(error, "orig", None) or error.__cause__ or error
+    cause = getattr(cause, "orig", None) or cause
     return (str(cause).strip() or type(cause).__name__).splitlines()[0]
 
 
@@ -267,6 +285,35 @@ def default_path(study_name: str, suffix: str) -> Path:
     is_plain = Path(study_name).name == study_name and study_name.isprintable() and not study_name.startswith(".")
     is_plain = is_plain and len(study_name.encode()) <= _LONGEST_NAME
     return Path((study_name if is_plain else file_name(study_name)) + suffix)
+
+
+def storage_failed(error: BaseException) -> InputError:
+    """One sentence for whatever Optuna raises where a database failed, with the database's own reason.
+
+    That is the deepest cause, but what SQLAlchemy has wrapped may have come of a signal within its pool of connections.
+    """
+    reason = error
+    while reason.__context__ is not None and not isinstance(reason, sqlalchemy.exc.DBAPIError):
+        reason = reason.__context__
+    reason = getattr(reason, "orig", None) or reason
+    line = (str(reason).splitlines() or [type(reason).__name__])[0]
+    return InputError(
+        f"the study's storage failed ({without_passwords(line)}), expected one that answers and can be written; "
+        "mend it and go on: finished trials are kept."
+    )
+
+
+@contextmanager
+def storage_failures_told() -> Iterator[None]:
+    """Raises what a failing database makes Optuna raise as `storage_failed` says it.
+
+    Raises:
+        InputError: If the storage fails: its disk is full, its server gone.
+    """
+    try:
+        yield
+    except optuna.exceptions.StorageInternalError as error:
+        raise storage_failed(error) from error
 
 
 def requeue(study: optuna.Study, trial: FrozenTrial) -> None:

@@ -37,7 +37,15 @@ from studies.progress import trial_bar
 from studies.quiet_optuna import quiet_optuna
 from studies.resumption import agreed, is_in_memory
 from studies.sampler_names import check_names, make_pruner, make_sampler
-from studies.storage import DEFAULT_STORAGE, STORAGE_VARIABLE, beside, check_exists, open_storage, storage_url
+from studies.storage import (
+    DEFAULT_STORAGE,
+    STORAGE_VARIABLE,
+    beside,
+    check_exists,
+    open_storage,
+    storage_failures_told,
+    storage_url,
+)
 from studies.study_arguments import check_budget, check_trainable, check_types, fitted_to_task, tell_without_effect
 from studies.trial_runs import Callback, WorkerEvents, counted, give_back, run_one
 from studies.workers import Budget, run_workers
@@ -50,6 +58,7 @@ CUSTOM = "custom"
 """Stands in a definition for a sampler or pruner that the user passed as an object instead of a name."""
 
 
+@storage_failures_told()
 def create_study(
     name: str,
     *,
@@ -131,6 +140,7 @@ def create_study(
     )
 
 
+@storage_failures_told()
 def load_study(
     name: str,
     storage: str | BaseStorage = DEFAULT_STORAGE,
@@ -342,6 +352,7 @@ class Study:
             _logger.warning("its value is %g now, it was %g", result.evaluation.value, trial.value)
         return Model.from_training(self.task, candidate, result)
 
+    @storage_failures_told()
     def optimize(
         self,
         n_trials: int | None = None,
@@ -362,7 +373,7 @@ class Study:
             n_total: Trials that the study is to have in all: fewer are run here where other processes run some of them.
 
         Raises:
-            InputError: If a number is out of range, or workers cannot join the study.
+            InputError: If a number is out of range, workers cannot join the study, or its storage fails.
             KeyboardInterrupt: After Ctrl-C; the running trials have been queued and are run first next time.
         """
         check_budget(n_trials, timeout, n_workers, n_total)
@@ -380,6 +391,7 @@ class Study:
                 if timeout is not None and len(self._raw.get_trials(deepcopy=False)) == first:
                     _logger.warning("no trial was started: the workers had not started within %g seconds", timeout)
 
+    @storage_failures_told()
     def run_trial(
         self,
         on_start: Callable[[int], None] | None = None,
@@ -410,6 +422,7 @@ class Study:
             remove_beaten_models(self._models_dir, self._raw)
         return number
 
+    @storage_failures_told()
     def requeue_abandoned(self) -> None:
         """Queues the trials of processes that died, once they have given no sign of life for the grace period."""
         with quiet_optuna():

@@ -14,16 +14,13 @@ from typing import NoReturn
 import optuna
 from optuna.exceptions import StorageInternalError
 from optuna.trial import FrozenTrial, TrialState
-from sqlalchemy.exc import DBAPIError
 
-from automl.errors import InputError
 from studies.attributes import REASON, retried_numbers
-from studies.console import without_passwords
 from studies.history import is_queued
 from studies.interrupts import HeldInterrupts, came_of
 from studies.objective import Objective, TrainingFailed
 from studies.quiet_optuna import quiet_optuna
-from studies.storage import requeue
+from studies.storage import requeue, storage_failed
 
 _logger = logging.getLogger("automl.studies")
 
@@ -99,23 +96,7 @@ def _raise_what_stopped(study: optuna.Study, started: Sequence[int], error: Base
         raise error
     with suppress(StorageInternalError):  # the trial's heartbeats end, so that others queue it later
         _give_all_back(study, started)
-    raise InputError(_storage_failed(error)) from error
-
-
-def _storage_failed(error: BaseException) -> str:
-    """One sentence for whatever Optuna raises where a database failed, with the database's own reason.
-
-    That is the deepest cause, but what SQLAlchemy has wrapped may have come of a signal within its pool of connections.
-    """
-    reason = error
-    while reason.__context__ is not None and not isinstance(reason, DBAPIError):
-        reason = reason.__context__
-    reason = getattr(reason, "orig", None) or reason
-    line = (str(reason).splitlines() or [type(reason).__name__])[0]
-    return (
-        f"the study's storage failed ({without_passwords(line)}), expected one that can be written; mend it and run "
-        "the study again: finished trials are kept."
-    )
+    raise storage_failed(error) from error
 
 
 def give_back(study: optuna.Study, number: int) -> None:

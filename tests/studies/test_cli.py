@@ -19,6 +19,7 @@ from typing import NoReturn
 import numpy as np
 import optuna
 import pytest
+from optuna.exceptions import StorageInternalError
 
 from automl.errors import InputError
 from automl.task import load_task
@@ -523,6 +524,21 @@ def test_sigterm_stops_as_ctrl_c_does(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(joining, "work", wait)
     assert automl("worker") == 130
     assert signal.getsignal(signal.SIGTERM) == before
+
+
+def test_a_storage_that_fails_is_no_fault_of_the_program(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fail(*arguments: object, **settings: object) -> None:
+        try:
+            raise OSError("no route to host")
+        except OSError as error:
+            raise StorageInternalError("An exception is raised during the commit.") from error
+
+    monkeypatch.setattr(joining, "work", fail)
+    assert automl("worker") == 2
+    error = capsys.readouterr().err
+    assert error.startswith("automl: the study's storage failed (no route to host), expected one that answers")
 
 
 def test_a_fault_of_the_program_is_one_line_unless_a_traceback_is_wanted(

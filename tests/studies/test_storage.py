@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from itertools import repeat
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from typing import Any
 import optuna
 import pytest
 from optuna.distributions import FloatDistribution
+from optuna.study import StudyDirection
 from optuna.trial import TrialState
 from sqlalchemy.dialects.sqlite.pysqlite import SQLiteDialect_pysqlite
 
@@ -216,6 +218,32 @@ def test_a_server_that_stays_away_is_an_error(monkeypatch: pytest.MonkeyPatch) -
     answers: Iterator[sqlite3.OperationalError | str] = repeat(sqlite3.OperationalError("refused"))
     with pytest.raises(sqlite3.OperationalError, match="refused"):
         _connected(answers, monkeypatch)
+
+
+def test_a_sign_of_life_that_cannot_be_written_is_not_the_last_one(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    opened = open_storage(f"sqlite:///{tmp_path / 'automl.db'}")
+    backend = storage.relational(opened)
+    assert backend is not None
+    trial_id = backend.create_new_trial(backend.create_new_study([StudyDirection.MINIMIZE]))
+
+    def signs_of_life() -> int:
+        return len(_rows(tmp_path / "automl.db", "SELECT * FROM trial_heartbeats"))
+
+    _rows(tmp_path / "automl.db", "ALTER TABLE trial_heartbeats RENAME TO gone")
+    backend.record_heartbeat(trial_id)
+    assert "sign of life could not be written (no such table: trial_heartbeats)" in caplog.text
+    _rows(tmp_path / "automl.db", "ALTER TABLE gone RENAME TO trial_heartbeats")
+    assert signs_of_life() == 0
+    backend.record_heartbeat(trial_id)
+    assert signs_of_life() == 1
+
+
+def _rows(path: Path, statement: str) -> list[Any]:
+    """What a statement on an SQLite file gives."""
+    with closing(sqlite3.connect(path)) as connection, connection:
+        return connection.execute(statement).fetchall()
 
 
 def _connected(answers: Iterator[sqlite3.OperationalError | str], monkeypatch: pytest.MonkeyPatch) -> object:

@@ -51,7 +51,7 @@ def test_a_storage_that_fails_is_told_in_one_sentence_and_the_trial_is_run_again
     monkeypatch.setattr(storage, "set_trial_state_values", failing)
     monkeypatch.setattr(storage, "get_trial", gone)
     with pytest.raises(
-        InputError, match=r"storage failed \(database or disk is full\), expected .* run the study again"
+        InputError, match=r"storage failed \(database or disk is full\), expected .* go on: finished trials are kept"
     ):
         study.optimize(n_trials=1)
     monkeypatch.undo()
@@ -89,6 +89,18 @@ def test_the_reason_told_is_the_database_s_own_not_what_its_pool_of_connections_
     monkeypatch.setattr(study.optuna._storage, "set_trial_state_values", unreachable)
     with pytest.raises(InputError, match=r"storage failed \(connection refused\), expected"):
         study.optimize(n_trials=1)
+
+
+def test_a_storage_that_fails_between_trials_is_told_in_a_sentence_too(
+    url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    study = make(url)
+    monkeypatch.setattr(study.optuna._storage, "get_all_trials", lambda *_, **__: _fail("connection refused"))
+    for n_workers in (1, 2):
+        with pytest.raises(InputError, match=r"storage failed \(connection refused\), expected"):
+            study.optimize(n_trials=2, n_workers=n_workers)
+    monkeypatch.undo()
+    assert study.trials == []
 
 
 def test_an_interrupted_trial_is_run_again_with_the_same_parameters(url: str) -> None:
