@@ -290,8 +290,7 @@ def test_regret_curves_are_plotted(source: TableSource, tmp_path: Path, ending: 
     runs = run_all([source], ["uniform", "random"], range(3), n_trials=8, n_workers=1)
     path = tmp_path / f"curves.{ending}"
     write_plot(path, runs)
-    start = b"\x89PNG" if ending == "png" else b"<!doctype html>"
-    assert path.read_bytes().startswith(start)
+    assert (b"\x89PNG" if ending == "png" else b"<html>") in path.read_bytes()[:40]
     assert [other.name for other in tmp_path.iterdir()].count(path.name) == 1
     assert not list(tmp_path.glob(".*part*"))
 
