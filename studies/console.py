@@ -6,7 +6,7 @@ import json
 import math
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING, Any
 
 from studies.attributes import TrialFacts, json_ready
@@ -57,10 +57,23 @@ def cell_text(value: Any) -> str:
     return number_text(value) if value is None or isinstance(value, int | float) else str(value)
 
 
-def trial_cells(trial: FrozenTrial, value: float | None) -> list[str]:
-    """One trial as a row: its number, state, value and what is known of its network and training."""
+def fate_text(trial: FrozenTrial, retried: Collection[int] = ()) -> str:
+    """A word for what became of a trial: its state, unless Optuna marks it as failed for want of a fitting one.
+
+    Trials that are queued once more, whose numbers are in `retried`, were interrupted; those that were withdrawn before
+    they had parameters were never run.
+    """
+    if trial.number in retried:
+        return "interrupted"
+    if trial.state.name != "FAIL":
+        return trial.state.name.lower()
+    return "failed" if trial.params else "not run"
+
+
+def trial_cells(trial: FrozenTrial, value: float | None, retried: Collection[int] = ()) -> list[str]:
+    """One trial as a row: its number, what became of it, value and what is known of its network and training."""
     facts = TrialFacts.from_user_attrs(trial.user_attrs)
-    state = trial.state.name.lower()
+    state = fate_text(trial, retried)
     sizes = (facts.depth, facts.parameters, facts.epochs)
     seconds = "-" if facts.seconds is None else f"{facts.seconds:.1f}"
     return [str(trial.number), number_text(value), state, *map(number_text, sizes), seconds]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
 from typing import TYPE_CHECKING, Any
 
 import optuna
@@ -12,7 +11,7 @@ from automl.errors import InputError
 from automl.pictures.text_drawing import architecture_text
 from kernels.architecture import Architecture
 from studies.attributes import DEFINITION, TrialFacts, read_definition, retried_numbers
-from studies.console import cell_text, number_text, print_json, print_table, trial_cells, trial_columns
+from studies.console import cell_text, fate_text, number_text, print_json, print_table, trial_cells, trial_columns
 from studies.storage import check_exists, open_storage
 
 if TYPE_CHECKING:
@@ -93,26 +92,15 @@ def ranked_trials(study: Study) -> list[FrozenTrial]:
     return [trial for _, _, trial in sorted(valued)]
 
 
+_FATES = ("running", "complete", "pruned", "failed", "waiting", "interrupted", "not run")
+
+
 def _counts(study: Study) -> str:
     """How many trials there are of each fate: "28 complete, 2 failed, 1 interrupted"."""
     trials = study.trials
     retried = retried_numbers(trials)
-    fates = [_fate(trial, retried) for trial in trials]
-    words = [*(_STATE_WORDS[state] for state in TrialState), "interrupted", "not run"]
-    return ", ".join(f"{fates.count(word)} {word}" for word in words if word in fates) or "none yet"
-
-
-_STATE_WORDS = {state: state.name.lower() for state in TrialState} | {TrialState.FAIL: "failed"}
-
-
-def _fate(trial: FrozenTrial, retried: Collection[int]) -> str:
-    """A word for what became of a trial: its state, unless Optuna marks it as failed for want of a fitting one.
-
-    Interrupted trials have a successor in the queue; those withdrawn before they had parameters were never run.
-    """
-    if trial.number in retried:
-        return "interrupted"
-    return "not run" if trial.state == TrialState.FAIL and not trial.params else _STATE_WORDS[trial.state]
+    fates = [fate_text(trial, retried) for trial in trials]
+    return ", ".join(f"{fates.count(word)} {word}" for word in _FATES if word in fates) or "none yet"
 
 
 def best(name: str, storage: str, *, as_json: bool) -> None:

@@ -11,7 +11,7 @@ from optuna.trial import FrozenTrial
 from automl.pictures.curve_drawing import curve_svg
 from automl.pictures.drawing import architecture_svg
 from kernels.architecture import Architecture
-from studies.attributes import TrialFacts
+from studies.attributes import TrialFacts, retried_numbers
 from studies.commands.listings import ranked_trials
 from studies.console import number_text, trial_cells, trial_columns
 from studies.dashboard.latent_space import is_searched_by_nao, study_map_svg
@@ -86,8 +86,9 @@ def _progress_svg(complete: Sequence[FrozenTrial], metric: str, maximise: bool) 
     return curve_svg(best, metric=metric, heading=f"Best {metric} after {len(best)} trials", axis="trial")
 
 
-def _trials(trials: Iterable[FrozenTrial], metric: str, best: int | None) -> str:
-    rows = [trial_cells(trial, trial.value if trial.values else None) for trial in trials]
+def _trials(trials: Sequence[FrozenTrial], metric: str, best: int | None) -> str:
+    retried = retried_numbers(trials)
+    rows = [trial_cells(trial, trial.value if trial.values else None, retried) for trial in trials]
     return _table(trial_columns(metric), rows, marked=None if best is None else str(best))
 
 
