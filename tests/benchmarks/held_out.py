@@ -85,7 +85,7 @@ def best_network(
         candidate = search.ask()
         result = evaluate_candidate(candidate, task, settings=settings, seed=int(generator.integers(2**31)))
         learnt = result.evaluation.status == "complete" and np.isfinite(result.evaluation.value)
-        loss = result.evaluation.value if learnt else _of_knowing_nothing(task)
+        loss = result.evaluation.value if learnt else loss_of_knowing_nothing(task)
         search.tell(candidate, loss)
         if learnt and loss < best[0]:
             best = loss, test_loss(candidate, result, task)
@@ -104,7 +104,8 @@ def test_loss(candidate: Candidate, result: TrainingResult, task: Task) -> float
     return task.scores(outputs, task.test)[task.metric]
 
 
-def _of_knowing_nothing(task: Task) -> float:
+def loss_of_knowing_nothing(task: Task) -> float:
+    """The loss of a prediction that does not look at the inputs."""
     return task.target.scale if task.kind == "regression" else float(np.log(task.n_outputs))
 
 
