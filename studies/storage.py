@@ -61,9 +61,7 @@ class SteadyStorage(RDBStorage):
         try:
             super().record_heartbeat(trial_id)
         except (sqlalchemy.exc.SQLAlchemyError, optuna.exceptions.StorageInternalError) as error:
-            _logger.warning(
-                "a trial's sign of life could not be written (%s); it goes on with the next one", _first_line(error)
-            )
+            _logger.warning("a trial's sign of life could not be written (%s); the next one is tried", _reason(error))
 
 
 class SharedSQLiteStorage(SteadyStorage):
@@ -257,7 +255,6 @@ def _shown(url: URL) -> str:
 
 def _first_line(error: Exception) -> str:
     cause = getattr(error, "orig", None) or error.__cause__ or error
-    cause = getattr(cause, "orig", None) or cause
     return (str(cause).strip() or type(cause).__name__).splitlines()[0]
 
 
@@ -288,7 +285,15 @@ def default_path(study_name: str, suffix: str) -> Path:
 
 
 def storage_failed(error: BaseException) -> InputError:
-    """One sentence for whatever Optuna raises where a database failed, with the database's own reason.
+    """One sentence for whatever Optuna raises where a database failed, with the database's own reason."""
+    return InputError(
+        f"the study's storage failed ({_reason(error)}), expected one that answers and can be written; "
+        "mend it and go on: finished trials are kept."
+    )
+
+
+def _reason(error: BaseException) -> str:
+    """What the database itself said, without passwords.
 
     That is the deepest cause, but what SQLAlchemy has wrapped may have come of a signal within its pool of connections.
     """
@@ -296,11 +301,7 @@ def storage_failed(error: BaseException) -> InputError:
     while reason.__context__ is not None and not isinstance(reason, sqlalchemy.exc.DBAPIError):
         reason = reason.__context__
     reason = getattr(reason, "orig", None) or reason
-    line = (str(reason).splitlines() or [type(reason).__name__])[0]
-    return InputError(
-        f"the study's storage failed ({without_passwords(line)}), expected one that answers and can be written; "
-        "mend it and go on: finished trials are kept."
-    )
+    return without_passwords((str(reason).splitlines() or [type(reason).__name__])[0])
 
 
 @contextmanager
